@@ -1,0 +1,153 @@
+"""`em fit | match | evaluate`: the engine on a user's own files."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from em_core.errors import UserError
+
+app = typer.Typer(
+    help="Give every company record the right identifier from a reference master, or a trustworthy 'none of these'.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Mapping = Annotated[
+    Path | None,
+    typer.Option(help="YAML or JSON file that maps contract columns to your headers, such as `name: Firma`; known headers map by themselves."),
+]
+_FILES = "CSV, Parquet or a Delta folder"
+
+
+def _read_mapping(path: Path | None) -> dict[str, str] | None:
+    from em_core.files import read_mapping
+
+    return None if path is None else read_mapping(path)
+
+
+def _system(path: Path) -> str:
+    """A feed that does not name itself is called after its file."""
+    return path.name.split(".")[0]
+
+
+@app.command()
+def fit(
+    reference: Annotated[Path, typer.Option(help=f"The master to match to: {_FILES}. Needs an id and a name.")],
+    out: Annotated[Path, typer.Option(help="Folder for the fitted matcher; an existing matcher is replaced when the new one is whole.")],
+    labels: Annotated[
+        Path | None, typer.Option(help="Source records with a column entity_id (empty = truly not in the reference). Without labels, noisy copies of the reference teach the matcher.")
+    ] = None,
+    mapping: Mapping = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file with settings; see docs/operations.md.")] = None,
+    ditto: Annotated[bool, typer.Option(help="Train the transformer for the pairs that stay open.")] = True,
+    vectors: Annotated[bool, typer.Option(help="Search by name embeddings beside character n-grams.")] = True,
+) -> None:
+    """Learn to match records to a reference."""
+    from em_core.files import read_table
+    from em_core.fit import fit as fit_matcher
+    from em_core.pairs.training import prepare_labels
+    from em_core.schema import prepare_reference
+    from em_core.settings import load_settings
+
+    settings = load_settings(config)
+    settings.ditto.enabled = settings.ditto.enabled and ditto
+    if not vectors:
+        settings.retrieval.encoder = None
+    master = prepare_reference(read_table(reference), _read_mapping(mapping), str(reference))
+    known = None
+    if labels is not None:
+        known = prepare_labels(read_table(labels), master, str(labels), _system(labels))
+    fitted = fit_matcher(master, out, settings, known, progress=True)
+    report = fitted.report
+    table = Table(title=f"Matcher {fitted.version} in {out}", show_header=False)
+    table.add_row("reference entities", f"{len(master):,}")
+    table.add_row("right entity among the first 10 candidates", f"{report['candidate_recall']['@10']:.1%}")
+    if report["top_1"] is not None:
+        table.add_row("right entity ranked first", f"{report['top_1']:.1%}")
+    if report["recall_at_p99"] is not None:
+        table.add_row("records matched by themselves at 99 % precision", f"{report['recall_at_p99']:.1%}")
+    Console().print(table)
+    Console().print(report["thresholds"])
+
+
+@app.command()
+def match(
+    matcher: Annotated[Path, typer.Option(help="Folder that `em fit` wrote.")],
+    source: Annotated[Path, typer.Option(help=f"Records to match: {_FILES}.")],
+    out: Annotated[Path, typer.Option(help=f"Where the results go, by suffix: .csv, .parquet or a Delta folder (no suffix).")],
+    mapping: Mapping = None,
+    system: Annotated[str | None, typer.Option(help="Name of the feed where the table does not say it; default: the file's name.")] = None,
+) -> None:
+    """Match records: one result row for every input row, in the same order."""
+    from em_core.files import read_table, write_table
+    from em_core.matcher import Matcher, Timings
+    from em_core.schema import RESULT_SCHEMA, prepare_source
+
+    records = prepare_source(read_table(source), _read_mapping(mapping), str(source), system or _system(source))
+    timings = Timings()
+    results = Matcher.load(matcher).match(records, progress=True, timings=timings)
+    write_table(results, out, schema=RESULT_SCHEMA)
+    table = Table(title=f"{len(results):,} records in {out}")
+    for column in ("decision", "method", "records", "share"):
+        table.add_column(column, justify="right" if column in ("records", "share") else "left")
+    counts = results.groupby(["decision", "method"]).size().sort_values(ascending=False)
+    for (decision, method), count in counts.items():
+        table.add_row(decision, method, f"{count:,}", f"{count / len(results):.1%}")
+    Console().print(table)
+
+
+@app.command()
+def evaluate(
+    results: Annotated[Path, typer.Option(help="Results that `em match` wrote.")],
+    truth: Annotated[Path, typer.Option(help="Known answers: source_id, entity_id (empty = truly not in the reference) and, where ids repeat over feeds, source_system.")],
+    out: Annotated[Path | None, typer.Option(help="Report: .html (opens without a network) or .json.")] = None,
+    reference: Annotated[Path | None, typer.Option(help="The master, to show names of the right entities.")] = None,
+    mapping: Mapping = None,
+) -> None:
+    """Hold results against known answers: precision, recall and calibration, with intervals and label counts."""
+    from em_core.evaluation import evaluate as evaluate_results
+    from em_core.evaluation import write_report
+    from em_core.files import read_table
+    from em_core.schema import prepare_reference, prepare_results, prepare_truth
+
+    master = None if reference is None else prepare_reference(read_table(reference), origin=str(reference))
+    answers = prepare_truth(read_table(truth), _read_mapping(mapping), str(truth))
+    evaluation = evaluate_results(prepare_results(read_table(results), str(results)), answers, reference=master)
+    table = Table(title="Against known answers", show_header=False)
+    for name, share in (
+        ("automatic matches that are right (precision)", evaluation.precision),
+        ("known records matched right by themselves (recall)", evaluation.recall),
+        ("known records with the right identifier matched or suggested", evaluation.suggestion_accuracy),
+        ("'no match' that is truly none", evaluation.none_precision),
+    ):
+        if share.value is None or share.low is None or share.high is None:
+            table.add_row(name, "no such record")
+        else:
+            table.add_row(name, f"{share.value:.2%}  [{share.low:.2%}, {share.high:.2%}]  {share.hits:,} of {share.total:,}")
+    Console().print(table)
+    if out is not None:
+        write_report(out, evaluation, title="Match report", context={"results": results.name, "truth": truth.name})
+        Console().print(f"Report: {out}")
+
+
+def main() -> None:
+    """Console entry point: exit code 0 done, 2 the user's mistake (one line), 1 a fault."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    for noisy in ("faiss", "httpx", "transformers", "huggingface_hub", "alembic", "mlflow"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        app()
+    except UserError as error:
+        sys.stderr.write(f"em: {error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From candidates to a decision: exact rules, pair features, scorer, policy, explanation."""

@@ -1,0 +1,120 @@
+"""From scored candidates and exact hits to exactly one decision for every record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from em_core.decision.exact import ExactHits
+from em_core.decision.policy import DecisionPolicy
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Best and second candidate of n records: row positions in the candidate table (-1 = none) and probabilities (0 = none)."""
+
+    best: np.ndarray
+    second: np.ndarray
+    confidence: np.ndarray
+    runner_up: np.ndarray
+
+
+def rank(candidates: pd.DataFrame, probability: np.ndarray, n: int) -> Ranked:
+    """The two most probable candidates of each of n records; ties go to the better retrieval rank."""
+    query = candidates["query"].to_numpy()
+    order = np.lexsort((candidates["rank"].to_numpy(), -probability, query))
+    starts = np.searchsorted(query[order], np.arange(n))
+    ends = np.searchsorted(query[order], np.arange(n), side="right")
+    padded = np.r_[order, -1] if len(order) else np.array([-1])
+    last = len(padded) - 1
+    best = np.where(ends - starts > 0, padded[np.minimum(starts, last)], -1)
+    second = np.where(ends - starts > 1, padded[np.minimum(starts + 1, last)], -1)
+    values = np.r_[probability, 0.0]
+    return Ranked(best, second, values[best], values[second])
+
+
+def may_match(ranked: Ranked, identifier: np.ndarray, tie: float) -> np.ndarray:
+    """(n,) bool: the best candidate stands alone and no valid identifier speaks against it.
+
+    `identifier` (p,) is the pair feature `same_identifier`.
+    """
+    values = np.r_[identifier, np.nan]
+    return (ranked.best >= 0) & (ranked.confidence - ranked.runner_up >= tie) & ~(values[ranked.best] == 0)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """One outcome for each of n records; positions are of reference entities, -1 = none."""
+
+    decision: np.ndarray
+    stage: np.ndarray
+    method: np.ndarray
+    entity: np.ndarray
+    runner_up: np.ndarray
+    confidence: np.ndarray
+    margin: np.ndarray
+
+
+def decide(
+    policy: DecisionPolicy,
+    hits: ExactHits,
+    candidates: pd.DataFrame,
+    probability: np.ndarray,
+    ditto: np.ndarray,
+    identifier: np.ndarray,
+    bad_input: np.ndarray,
+) -> Decisions:
+    """Decide n records.
+
+    `hits` of the exact stage (n); `candidates` with `query`, `entity`, `rank` (p), their `probability`, Ditto's probability
+    (NaN where the pair was not sent) and `same_identifier` feature; `bad_input` (n,) marks records without a usable name.
+    `confidence` is NaN where no estimate exists: a conflict whose entity retrieval did not propose.
+    """
+    n = len(bad_input)
+    entities = np.r_[candidates["entity"].to_numpy(), -1]
+    ranked = rank(candidates, probability, n)
+    best, second = entities[ranked.best], entities[ranked.second]
+    by_ditto = ~np.isnan(np.r_[ditto, np.nan][ranked.best])
+    stands = may_match(ranked, identifier, policy.settings.tie)
+    clash = np.r_[identifier, np.nan][ranked.best] == 0
+
+    found = ranked.best >= 0
+    # A few ulp of a model evaluated on another batch must not flip a decision at the threshold.
+    reviewed = found & (ranked.confidence >= policy.review_threshold - 1e-9)
+    auto = stands & (policy.auto_threshold is not None) & (ranked.confidence >= (policy.auto_threshold or 0.0) - 1e-9)
+    tied = reviewed & (ranked.confidence - ranked.runner_up < policy.settings.tie)
+
+    decision = np.select([auto, reviewed], ["auto_match", "review"], "no_match").astype(object)
+    stage = np.select([~found, by_ditto], ["none", "ditto"], "scorer").astype(object)
+    model = np.where(by_ditto, "DITTO", "SCORER")
+    method = np.select(
+        [~found, auto, tied, reviewed & clash, reviewed], ["NO_CANDIDATE", model, "AMBIGUOUS", "CONFLICT", "NEAR_MISS"], "BELOW_THRESHOLD"
+    ).astype(object)
+    entity = np.where(reviewed | auto, best, -1)
+    runner_up = np.where(reviewed | auto, second, -1)
+    confidence, margin = ranked.confidence.astype(np.float64), (ranked.confidence - ranked.runner_up).astype(np.float64)
+
+    exact = (hits.state == "hit") & np.isin(hits.rung, sorted(policy.automatic_rungs()))
+    expected = {code: evidence.expected for code, evidence in policy.rungs.items()}
+    confidence[exact] = [expected[code] for code in hits.rung[exact]]
+    margin[exact], runner_up[exact] = confidence[exact], -1
+    decision[exact], stage[exact], method[exact], entity[exact] = "auto_match", "exact", hits.rung[exact], hits.entity[exact]
+
+    open_hit = np.isin(hits.state, ["conflict", "ambiguous"])
+    scored = dict(zip(zip(candidates["query"], candidates["entity"], strict=True), probability, strict=True)) if open_hit.any() else {}
+    for row in np.flatnonzero(open_hit):
+        confidence[row] = scored.get((row, hits.entity[row]), np.nan)
+        margin[row] = confidence[row] - scored.get((row, hits.other[row]), 0.0)
+    decision[open_hit], stage[open_hit] = "review", "exact"
+    method[open_hit] = np.where(hits.state[open_hit] == "conflict", "CONFLICT", "AMBIGUOUS")
+    entity[open_hit], runner_up[open_hit] = hits.entity[open_hit], hits.other[open_hit]
+
+    # Without a name nothing confirms an identifier: it is shown to a steward, never accepted.
+    suggested = bad_input & (hits.entity >= 0)
+    decision[bad_input], stage[bad_input], method[bad_input] = "no_match", "none", "BAD_INPUT"
+    decision[suggested], stage[suggested] = "review", "exact"
+    entity[bad_input], runner_up[bad_input] = hits.entity[bad_input], hits.other[bad_input]
+    confidence[bad_input], margin[bad_input] = np.where(suggested[bad_input], np.nan, 0.0), np.nan
+    return Decisions(decision, stage, method, entity, runner_up, confidence, margin)

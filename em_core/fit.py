@@ -1,0 +1,196 @@
+"""Fitting a matcher: from a reference (and labels, if there are any) to a matcher folder."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+import em_core
+from em_core.decision.decide import may_match, rank
+from em_core.decision.exact import RUNGS
+from em_core.decision.policy import DecisionPolicy, Evidence, fit_thresholds
+from em_core.decision.scorer import Scorer, fit_list_model, fit_pair_model, open_pairs
+from em_core.errors import UserError
+from em_core.evaluation.curves import recall_at_precision
+from em_core.files import atomic_folder, write_table
+from em_core.matcher import Engine, Timings, write_matcher
+from em_core.pairs.training import ditto_pairs, hidden_positions, training_queries
+from em_core.retrieval.index import MANIFEST, CandidateIndex
+from em_core.settings import DittoSettings, FitSettings
+from em_core.text.profile import profile
+
+if TYPE_CHECKING:
+    from em_core.ditto.predict import DittoModel
+
+log = logging.getLogger(__name__)
+_SMALLEST_REFERENCE = 200
+_FEW_RUNG_LABELS = 100
+_RECALL_AT = (1, 5, 10, 20)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit gave: the matcher's version and its report (counts, recall, metrics, seconds)."""
+
+    version: str
+    report: dict[str, Any]
+
+
+def train_ditto_locally(settings: DittoSettings, training_data: Path, output_path: Path) -> None:
+    """Run the entry point `train_ditto` as a process of its own. Raises `UserError` with its last line if it fails."""
+    command = [sys.executable, "-m", "em_core.ditto.entry_point", *settings.arguments(training_data, output_path)]
+    done = subprocess.run(command, check=False, stdout=subprocess.DEVNULL, stderr=None)
+    if done.returncode != 0:
+        raise UserError(f"train_ditto ended with code {done.returncode}; its messages stand above")
+
+
+def fit(
+    reference: pd.DataFrame, output: Path, settings: FitSettings, labels: pd.DataFrame | None = None, progress: bool = False
+) -> Fitted:
+    """Fit on a prepared reference and write the matcher folder `output`. `labels`: see `em_core.pairs.training.prepare_labels`."""
+    check_size(reference)
+    with atomic_folder(output, marker=MANIFEST) as new:
+        start = time.perf_counter()
+        index = CandidateIndex.build(reference, settings.retrieval, progress)
+        log.info("indexed %s entities in %.0f s", f"{len(reference):,}", time.perf_counter() - start)
+        queries = training_queries(reference, settings.pairs, labels)
+        if not settings.ditto.enabled:
+            return _fit_into(new, index, queries, None, settings)
+        with tempfile.TemporaryDirectory(prefix="ditto-") as scratch:
+            data, model = Path(scratch) / "training_pairs.parquet", Path(scratch) / "ditto"
+            write_table(ditto_pairs(queries, index, settings.pairs), data)
+            train_ditto_locally(settings.ditto, data, model)
+            return _fit_into(new, index, queries, model, settings)
+
+
+def check_size(reference: pd.DataFrame) -> None:
+    """Raise `UserError` for a reference that is too small to learn from."""
+    if len(reference) < _SMALLEST_REFERENCE:
+        raise UserError(
+            f"the reference has {len(reference)} row(s); learning what a match looks like needs at least {_SMALLEST_REFERENCE}"
+        )
+
+
+def fit_matcher(
+    index: CandidateIndex, queries: pd.DataFrame, ditto_folder: Path | None, output: Path, settings: FitSettings
+) -> Fitted:
+    """Scorer, rungs and thresholds from records with known answers; writes the matcher folder `output`.
+
+    `queries`: see `em_core.pairs.training.training_queries`. Ditto never scores a record whose entity it was trained on.
+    """
+    with atomic_folder(output, marker=MANIFEST) as new:
+        return _fit_into(new, index, queries, ditto_folder, settings)
+
+
+def _fit_into(
+    folder: Path, index: CandidateIndex, queries: pd.DataFrame, ditto_folder: Path | None, settings: FitSettings
+) -> Fitted:
+    start, timings = time.perf_counter(), Timings()
+    engine = Engine(index, _load_ditto(ditto_folder))
+    ids = pd.Index(index.reference["entity_id"])
+    rungs = _measure_rungs(engine, queries, ids, settings)
+
+    mine = queries[queries["split"].isin(["scorer", "valid"])].reset_index(drop=True)
+    training = (mine["split"] == "scorer").to_numpy()
+    if training.all() or not training.any():
+        raise UserError("the reference is too small to train on: no record fell into the scorer's or the thresholds' share")
+    records, hidden = profile(mine), hidden_positions(mine, index.reference)
+    usable = (records["full"] != "").to_numpy()
+    candidates, features = engine.candidates(records, hidden, usable, timings)
+    query, target = candidates["query"].to_numpy(), ids.get_indexer(mine["entity_id"])
+    right = candidates["entity"].to_numpy() == target[query]
+    group = pd.factorize(mine["entity_id"].fillna(mine["hidden_id"]).fillna(mine["source_system"] + "\x1f" + mine["source_id"]))[0]
+
+    train = training[query]
+    pair = np.zeros(len(candidates))
+    pair_model, pair[train] = fit_pair_model(features[train], right[train], group[query[train]], settings.scorer)
+    scorer = Scorer(settings.scorer, pair_model, None)
+    pair[~train] = scorer.pair_probability(features[~train])
+    ditto = engine.ask_ditto(mine, candidates, open_pairs(query, pair, settings.scorer), timings)
+    scorer.list_model = fit_list_model(features[train], query[train], pair[train], ditto[train], right[train], settings.scorer)
+
+    probability = scorer.probability(features, query, pair, ditto)
+    ranked = rank(candidates, probability, len(mine))
+    known, is_right = target >= 0, np.r_[right, False][ranked.best]
+    policy = DecisionPolicy(
+        settings=settings.policy, auto_threshold=None, review_threshold=0.5, auto_evidence=rungs["NAME_UNIQUE"], rungs=rungs,
+        labels_from=_labels_from(mine[~training]),
+    )  # fmt: skip
+    hits = engine.exact(records, hidden)
+    by_rule = (hits.state == "hit") & np.isin(hits.rung, sorted(policy.automatic_rungs()))
+    judged = ~training & usable & ~by_rule & ~np.isin(hits.state, ["conflict", "ambiguous"])
+    stands = judged & may_match(ranked, features["same_identifier"].to_numpy(), settings.policy.tie)
+    auto, _, accepted = fit_thresholds(ranked.confidence[stands], is_right[stands], known[stands], settings.policy)
+    _, review, _ = fit_thresholds(ranked.confidence[judged], is_right[judged], known[judged], settings.policy)
+    policy.auto_threshold, policy.auto_evidence = auto, accepted
+    policy.review_threshold = review if auto is None else min(review, auto)
+
+    held_out = ~training & usable
+    report = {
+        "records": {"scorer": int(training.sum()), "thresholds": int((~training).sum()), "none_of_these": int((~known).sum())},
+        "candidate_recall": _recall(candidates, right, known & ~training),
+        "top_1": float(is_right[held_out & known].mean()) if (held_out & known).any() else None,
+        "recall_at_p99": recall_at_precision(
+            ranked.confidence[held_out], is_right[held_out], int((held_out & known).sum()), 0.99
+        ).recall,
+        "ditto_share": timings.ditto_pairs / max(1, timings.pairs),
+        "thresholds": policy.in_words(),
+        "seconds": {name: round(value, 1) for name, value in timings.seconds.items()} | {"fit": round(time.perf_counter() - start, 1)},
+    }
+    about = {
+        "made_with": em_core.__version__,
+        "reference_version": index.version,
+        "reference_rows": len(ids),
+        "settings": settings.model_dump(mode="json"),
+        "report": report,
+    }
+    version = write_matcher(folder, engine, scorer, policy, about, ditto_folder)
+    log.info("matcher %s: %s", version, policy.in_words())
+    return Fitted(version, report)
+
+
+def _load_ditto(folder: Path | None) -> DittoModel | None:
+    if folder is None:
+        return None
+    from em_core.ditto.predict import DittoModel
+
+    return DittoModel.load(folder)
+
+
+def _labels_from(queries: pd.DataFrame) -> str:
+    origins = set(queries["origin"])
+    if origins == {"label"}:
+        return "the user's labels"
+    return "records of the noise model" if origins == {"noise"} else "the user's labels and records of the noise model"
+
+
+def _measure_rungs(engine: Engine, queries: pd.DataFrame, ids: pd.Index, settings: FitSettings) -> dict[str, Evidence]:
+    """How often each rung's hits are right, on the user's labels where they hit often enough, else on all records."""
+    hits = engine.exact(profile(queries), hidden_positions(queries, engine.index.reference))
+    right = hits.entity == ids.get_indexer(queries["entity_id"])
+    hit = (hits.state == "hit") & (hits.entity >= 0)
+    labelled = (queries["origin"] == "label").to_numpy()
+    out = {}
+    for code in RUNGS:
+        mine = hit & (hits.rung == code)
+        if (mine & labelled).sum() >= _FEW_RUNG_LABELS:
+            mine &= labelled
+        out[code] = Evidence.of(right[mine], settings.policy.certainty)
+    return out
+
+
+def _recall(candidates: pd.DataFrame, right: np.ndarray, known: np.ndarray) -> dict[str, float]:
+    """Share of the known records whose right entity is among the first k candidates."""
+    best = np.full(len(known), np.inf)
+    np.minimum.at(best, candidates["query"].to_numpy()[right], candidates["rank"].to_numpy()[right])
+    total = max(1, int(known.sum()))
+    return {f"@{k}": float((best[known] < k).sum() / total) for k in _RECALL_AT}
