@@ -1,0 +1,3 @@
+"""One module for each group of assets."""
+
+OWNERS = ["team:entity-matching"]

@@ -1,0 +1,96 @@
+"""Resources: where things live (`Workspace`) and how a matcher is fitted (`Settings`)."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import dagster as dg
+
+from em_core.errors import UserError
+from em_core.settings import FitSettings, load_settings
+from em_core.storage import DeltaStore, ModelRegistry, TableStore
+
+DEFAULT_ROOT = "var"
+_REFERENCE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", "")
+
+
+class Workspace(dg.ConfigurableResource):
+    """One folder that holds everything a deployment reads and writes.
+
+    `landing/` drop folder of source files, `reference/` the master, `labels/` known answers, `tables/` Delta tables, `models/`
+    versioned model folders, `mlflow/` the model registry, `reports/`.
+    """
+
+    root: str = DEFAULT_ROOT
+
+    @property
+    def path(self) -> Path:
+        """The folder, absolute."""
+        return Path(self.root).expanduser().resolve()
+
+    @property
+    def landing(self) -> Path:
+        """Drop folder of source files: each file is a partition."""
+        return self.path / "landing"
+
+    @property
+    def mapping(self) -> Path | None:
+        """Mapping file of the reference, if there is one."""
+        found = self.path / "reference" / "mapping.yaml"
+        return found if found.is_file() else None
+
+    @property
+    def reference(self) -> Path:
+        """The master's file or Delta folder, `reference/reference.<suffix>`."""
+        folder = self.path / "reference"
+        for suffix in _REFERENCE_SUFFIXES:
+            if (folder / f"reference{suffix}").exists():
+                return folder / f"reference{suffix}"
+        raise UserError(f"{folder}: put the master there as reference.parquet, reference.csv or a Delta folder reference")
+
+    @property
+    def training_labels(self) -> Path | None:
+        """Labelled source records to learn from, `labels/training.csv` or `.parquet`, if there are any."""
+        found = [self.path / "labels" / f"training{suffix}" for suffix in (".parquet", ".csv")]
+        return next((path for path in found if path.is_file()), None)
+
+    @property
+    def truth(self) -> Path | None:
+        """Known answers to judge by, `labels/truth.csv` or `.parquet`, if there are any. Never learned from."""
+        found = [self.path / "labels" / f"truth{suffix}" for suffix in (".parquet", ".csv")]
+        return next((path for path in found if path.is_file()), None)
+
+    @property
+    def report(self) -> Path:
+        """The match report."""
+        return self.path / "reports" / "match_report.html"
+
+    @property
+    def tables(self) -> TableStore:
+        """Versioned tables."""
+        return DeltaStore(self.path / "tables")
+
+    @property
+    def registry(self) -> ModelRegistry:
+        """MLflow: `MLFLOW_TRACKING_URI` if it is set, else sqlite inside the workspace."""
+        return ModelRegistry(self.tracking_uri, "entity_matching")
+
+    @property
+    def tracking_uri(self) -> str:
+        """Tracking store of `registry`."""
+        return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.path / 'mlflow' / 'mlflow.db'}"
+
+    def model(self, name: str) -> Path:
+        """Folder of a model: `vector_index`, `ditto` or `matcher`."""
+        return self.path / "models" / name
+
+
+class Settings(dg.ConfigurableResource):
+    """Settings of a fit, out of an optional YAML file and the environment (`EM_...`)."""
+
+    file: str = ""
+
+    def load(self) -> FitSettings:
+        """Read them; raises `UserError` naming the offending key."""
+        return load_settings(Path(self.file) if self.file else None)
