@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from em_core.errors import UserError
-from em_core.settings import FitSettings, load_settings
 from em_core.storage import DeltaStore, ModelRegistry, TableStore
+
+if TYPE_CHECKING:
+    from em_core.settings import FitSettings
 
 DEFAULT_ROOT = "var"
 _REFERENCE_SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", "")
@@ -93,4 +96,6 @@ class Settings(dg.ConfigurableResource):
 
     def load(self) -> FitSettings:
         """Read them; raises `UserError` naming the offending key."""
+        from em_core.settings import load_settings
+
         return load_settings(Path(self.file) if self.file else None)

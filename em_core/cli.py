@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -87,12 +88,12 @@ def match(
 ) -> None:
     """Match records: one result row for every input row, in the same order."""
     from em_core.files import read_table, write_table
-    from em_core.matcher import Matcher, Timings
     from em_core.schema import RESULT_SCHEMA, prepare_source
 
     records = prepare_source(read_table(source), _read_mapping(mapping), str(source), system or _system(source))
-    timings = Timings()
-    results = Matcher.load(matcher).match(records, progress=True, timings=timings)
+    from em_core.matcher import Matcher
+
+    results = Matcher.load(matcher).match(records, progress=True)
     write_table(results, out, schema=RESULT_SCHEMA)
     table = Table(title=f"{len(results):,} records in {out}")
     for column in ("decision", "method", "records", "share"):
@@ -142,11 +143,22 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("faiss", "httpx", "transformers", "huggingface_hub", "alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    code = 0
     try:
         app()
     except UserError as error:
         sys.stderr.write(f"em: {error}\n")
-        sys.exit(2)
+        code = 2
+    except SystemExit as stop:  # typer ends every command with one
+        code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End here: threads of native libraries that are torn down with the interpreter may abort it and spoil the exit code."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

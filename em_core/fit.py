@@ -21,7 +21,7 @@ from em_core.decision.policy import DecisionPolicy, Evidence, fit_thresholds
 from em_core.decision.scorer import Scorer, fit_list_model, fit_pair_model, open_pairs
 from em_core.errors import UserError
 from em_core.evaluation.curves import recall_at_precision
-from em_core.files import atomic_folder, write_table
+from em_core.files import atomic_folder, fingerprint, write_table
 from em_core.matcher import Engine, Timings, write_matcher
 from em_core.pairs.training import ditto_pairs, hidden_positions, training_queries
 from em_core.retrieval.index import MANIFEST, CandidateIndex
@@ -147,7 +147,13 @@ def _fit_into(
         "seconds": {name: round(value, 1) for name, value in timings.seconds.items()} | {"fit": round(time.perf_counter() - start, 1)},
     }
     about = {
-        "made_with": em_core.__version__,
+        # A fit is deterministic: what goes in says what comes out.
+        "inputs": {
+            "code": em_core.__version__,
+            "reference": index.version,
+            "training_records": fingerprint(queries),
+            "ditto": None if engine.ditto is None else engine.ditto.manifest.digest,
+        },
         "reference_version": index.version,
         "reference_rows": len(ids),
         "settings": settings.model_dump(mode="json"),

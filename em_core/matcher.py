@@ -221,9 +221,7 @@ def write_matcher(
     scorer.save(folder)
     files = {str(p.relative_to(folder)): digest(p) for p in sorted(folder.rglob("*")) if p.is_file()}
     manifest: dict[str, Any] = {"format": _FORMAT, **about, "policy": policy.model_dump(), "ditto": ditto is not None, "files": files}
-    # Reports and cards describe a model; they do not change what it answers.
-    answers = {k: v for k, v in files.items() if not k.endswith(("metrics.json", "ditto.json", "README.md"))}
-    parts = {"files": answers, "policy": manifest["policy"], "settings": about["settings"]}
+    parts = {name: manifest[name] for name in ("inputs", "settings", "policy")}
     manifest["matcher_version"] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str), encoding="utf-8")
     return str(manifest["matcher_version"])

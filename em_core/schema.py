@@ -138,7 +138,7 @@ _HEADERS: dict[str, tuple[str, ...]] = {
     "ticker": ("primaryticker", "tickersymbol", "symbol"),
     "exchange": ("exchangecode", "mic", "primaryexchange", "primaryexchangecode", "market"),
     "country": ("countrycode", "entitylegaladdresscountry", "legaladdresscountry", "countryofincorporation",
-                "countryname", "headquarterscountry", "hqcountry", "primarycountry", "domicile"),
+                "countryname", "headquarterscountry", "hqcountry", "primarycountry", "domicile", "ctry"),
     "region": ("state", "province", "entitylegaladdressregion", "stateprovince"),
     "city": ("town", "entitylegaladdresscity", "headquarterscity"),
     "postal_code": ("zip", "zipcode", "postcode", "entitylegaladdresspostalcode", "plz"),

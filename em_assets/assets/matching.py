@@ -9,6 +9,7 @@ from em_assets.assets.training import MATCHER, matcher
 from em_assets.metadata import column_schema, preview, table_metadata
 from em_assets.partitions import source_files
 from em_assets.resources import Workspace
+from em_assets.verdicts import one_result_fault, verdict
 from em_core.schema import RESULT, RESULT_SCHEMA
 
 RESULT_TABLE = "gold.matched_entities"
@@ -22,6 +23,14 @@ _WHO_AND_WHEN = ("run_id", "matched_at")
     deps=[source_entities, matcher],
     kinds={"deltalake", "pytorch"},
     owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "every_record_has_one_result",
+            asset="match_results",
+            blocking=True,
+            description="One result row for every source row of this feed, as stored: no more and no fewer.",
+        )
+    ],
     metadata={"dagster/column_schema": column_schema({**RESULT.columns, **FILE_COLUMN}), "dagster/table_name": RESULT_TABLE},
 )
 def match_results(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
@@ -43,6 +52,8 @@ def match_results(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
         ignore=_WHO_AND_WHEN,
         schema=RESULT_SCHEMA.append(pa.field("source_file", pa.string())),
     )
+    stored = workspace.tables.read(RESULT_TABLE, columns=list(RESULT.key), filter={"source_file": key})
+    fault = one_result_fault(source, stored, list(RESULT.key))
     decided = results["decision"].value_counts()
     shown = ("source_id", "matched_name", "decision", "confidence", "method", "reason")
     return dg.MaterializeResult(
@@ -55,6 +66,7 @@ def match_results(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
             "ditto_pairs": timings.ditto_pairs,
             "matcher_version": engine.version,
         },
+        check_results=[verdict(fault, "every_record_has_one_result", records=len(source), results=len(stored))],
         data_version=dg.DataVersion(fingerprint(results.drop(columns=list(_WHO_AND_WHEN)))),
     )
 

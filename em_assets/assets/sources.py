@@ -6,6 +6,7 @@ from em_assets.assets import OWNERS
 from em_assets.metadata import column_schema, table_metadata
 from em_assets.partitions import source_files
 from em_assets.resources import Workspace
+from em_assets.verdicts import contract_fault, verdict
 from em_core.schema import SOURCE
 
 SOURCE_TABLE = "bronze.source_entities"
@@ -17,6 +18,14 @@ FILE_COLUMN = {"source_file": "landed file that the row came with: its partition
     partitions_def=source_files,
     kinds={"deltalake", "pandas"},
     owners=OWNERS,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "source_keeps_its_contract",
+            asset="source_entities",
+            blocking=True,
+            description="Columns, types and unique, present keys of this feed, as stored (pandera).",
+        )
+    ],
     metadata={"dagster/column_schema": column_schema({**SOURCE.columns, **FILE_COLUMN}), "dagster/table_name": SOURCE_TABLE},
 )
 def source_entities(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
@@ -32,6 +41,8 @@ def source_entities(context: dg.AssetExecutionContext, workspace: Workspace) -> 
     counts = workspace.tables.upsert(
         SOURCE_TABLE, source.assign(source_file=key), key=SOURCE.key, scope={"source_file": key}
     )
+    stored = workspace.tables.read(SOURCE_TABLE, filter={"source_file": key}).drop(columns="source_file")
+    fault = contract_fault(stored, SOURCE, SOURCE.key, SOURCE_TABLE)
     shown = ("source_system", "source_id", "name", "country", "lei")
     return dg.MaterializeResult(
         metadata={
@@ -41,5 +52,6 @@ def source_entities(context: dg.AssetExecutionContext, workspace: Workspace) -> 
             "deleted": counts.deleted,
             "without_name": int(source["name"].isna().sum()),
         },
+        check_results=[verdict(fault, "source_keeps_its_contract", rows=len(stored))],
         data_version=dg.DataVersion(fingerprint(source)),
     )

@@ -26,8 +26,8 @@ class PairSettings(BaseModel):
     negatives: int = Field(2, ge=1, description="hard negatives for each Ditto training record")
     ditto_pairs: int = Field(8_000, ge=0, description="most Ditto training pairs")
     few_labels: int = Field(_FEW_LABELS, ge=0, description="below so many labels, noisy copies join the scorer's training")
-    noise: NoiseSettings = Field(default_factory=NoiseSettings)
-    seed: int = 7
+    noise: NoiseSettings = Field(default_factory=lambda: NoiseSettings())
+    seed: int = Field(11, description="of noise, hiding and splits")
 
 
 def prepare_labels(frame: pd.DataFrame, reference: pd.DataFrame, origin: str = "labels", system: str = "labels") -> pd.DataFrame:
@@ -59,7 +59,7 @@ def training_queries(reference: pd.DataFrame, settings: PairSettings, labels: pd
     """
     picked = np.argsort(unit_interval(reference["entity_id"], settings.seed), kind="stable")[: settings.queries]
     rows = reference.iloc[np.sort(picked)].reset_index(drop=True)
-    noisy = perturb(rows, settings.seed, settings.noise).reindex(columns=list(SOURCE.columns))
+    noisy = perturb(rows, settings.seed, settings.noise, reference).reindex(columns=list(SOURCE.columns))
     noisy["source_system"], noisy["source_id"] = _NOISE, rows["entity_id"]
     hidden = unit_interval(rows["entity_id"], settings.seed + 1) < settings.hidden_share
     noisy["entity_id"] = rows["entity_id"].where(~hidden, None)

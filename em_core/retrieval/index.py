@@ -20,6 +20,15 @@ from em_core.text.profile import profile
 
 MANIFEST = "manifest.json"
 _FORMAT = 1
+# Queries worked on at a time: bounds the memory of the pairs' exact cosines.
+_QUERIES = 2048
+
+_NOTHING = pd.DataFrame(
+    {
+        **{column: np.zeros(0, dtype=np.int64) for column in ("query", "entity", "rank")},
+        **{column: np.zeros(0, dtype=np.float32) for column in ("lexical", "vector")},
+    }
+)
 
 
 class RetrievalSettings(BaseModel):
@@ -68,10 +77,6 @@ class CandidateIndex:
             self._profile = profile(self.reference)
         return self._profile
 
-    def without(self, entity_ids: pd.Index) -> np.ndarray:
-        """Positions of the entities that are not in `entity_ids`."""
-        return np.flatnonzero(~self.reference["entity_id"].isin(entity_ids).to_numpy())
-
     def search(self, full: np.ndarray, hidden: np.ndarray | None = None) -> pd.DataFrame:
         """Candidates for n folded names.
 
@@ -81,6 +86,17 @@ class CandidateIndex:
         Returns columns `query` (position), `entity` (position), `rank` (0 = best), `lexical` and `vector` (best cosine over
         the entity's names; `vector` is NaN without an encoder), sorted by query and rank. Ties go to the smaller position.
         """
+        full = np.asarray(full, dtype=object)
+        parts = []
+        for start in range(0, len(full), _QUERIES):
+            part = slice(start, start + _QUERIES)
+            found = self._search(full[part], None if hidden is None else hidden[part])
+            parts.append(found.assign(query=found["query"] + start))
+        return pd.concat(parts, ignore_index=True) if parts else _NOTHING.copy()
+
+    def _search(self, full: np.ndarray, hidden: np.ndarray | None) -> pd.DataFrame:
+        if not (full != "").any():
+            return _NOTHING.copy()
         depth = self.settings.per_channel + (hidden is not None)
         encoded = self.lexical.encode(full)
         query, document = self.lexical.search(encoded, depth)
@@ -93,7 +109,7 @@ class CandidateIndex:
             vectors = self._encoder.encode(full)
             more_query, more_document = self.vector.search(vectors, depth)
             query, document = np.concatenate([query, more_query]), np.concatenate([document, more_document])
-        named = np.asarray(full, dtype=object)[query] != ""
+        named = full[query] != ""
         query, document = query[named], document[named]
         both = np.unique(query * np.int64(len(self.documents)) + document)
         query, document = both // len(self.documents), both % len(self.documents)

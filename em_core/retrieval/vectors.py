@@ -32,7 +32,8 @@ class NameEncoder:
         if self._parts is None:
             from transformers import AutoModel
 
-            from em_core.ditto.model import best_device, load_tokenizer, resolve_base_model
+            from em_core.ditto.base_model import resolve_base_model
+            from em_core.ditto.model import best_device, load_tokenizer
 
             folder = resolve_base_model(self.model)
             encoder = AutoModel.from_pretrained(folder, local_files_only=True).float().to(best_device()).eval()

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 from em_core.text.fold import fold
+from em_core.text.places import place_key
 
 DATA = Path(__file__).parent / "data"
 # Spellings that rigour 1.x does not carry.
@@ -84,7 +85,7 @@ def countries(path: Path) -> dict[str, str]:
         for rank, names in ((4, strong), (3, row.get("names_strong", [])), (1, row.get("names_weak", []))):
             for name in names:
                 if name and (whole or rank > 1):
-                    key = fold(name)
+                    key = place_key(name)
                     if len(key) > 1:
                         best = weight.setdefault(key, {})
                         best[code] = max(best.get(code, 0), 2 * rank + whole)

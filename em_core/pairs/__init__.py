@@ -1,0 +1,1 @@
+"""Training pairs: the noise model, splits by entity, pairs with hard negatives."""

@@ -1,0 +1,50 @@
+"""Thresholds: the promise is kept on the labels, and the evidence is told."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from em_core.decision.policy import DecisionPolicy, Evidence, PolicySettings, fit_thresholds
+
+SETTINGS = PolicySettings(precision=0.9)
+
+
+@given(st.lists(st.tuples(st.integers(0, 10), st.booleans(), st.booleans()), min_size=1, max_size=80))
+def test_the_accepted_set_keeps_the_precision(rows: list[tuple[int, bool, bool]]) -> None:
+    confidence = np.array([c / 10 for c, _, _ in rows])
+    known = np.array([k for _, _, k in rows])
+    right = np.array([r for _, r, _ in rows]) & known
+    auto, review, evidence = fit_thresholds(confidence, right, known, SETTINGS)
+    if auto is None:
+        assert evidence.labels == 0
+        return
+    accepted = confidence >= auto
+    assert evidence.labels == accepted.sum() and right[accepted].mean() >= SETTINGS.precision
+    assert review <= auto
+    for lower in np.unique(confidence[confidence < auto]):
+        assert right[confidence >= lower].mean() < SETTINGS.precision
+
+
+def test_without_enough_right_answers_nothing_is_automatic() -> None:
+    auto, _, evidence = fit_thresholds(np.array([0.9, 0.8]), np.array([False, False]), np.array([True, True]), SETTINGS)
+    assert auto is None and evidence.precision is None
+
+
+def test_evidence_of_299_right_labels_certifies_99_percent() -> None:
+    assert Evidence.of(np.ones(299, dtype=bool), 0.95).lower_bound >= 0.99
+    assert Evidence.of(np.ones(298, dtype=bool), 0.95).lower_bound < 0.99
+
+
+def test_a_rung_decides_only_with_labels_that_keep_the_promise() -> None:
+    rungs = {
+        "LEI": Evidence.of(np.ones(50, dtype=bool), 0.95),
+        "ISIN": Evidence.of(np.zeros(0, dtype=bool), 0.95),
+        "NAME_UNIQUE": Evidence.of(np.arange(10) > 2, 0.95),
+    }
+    policy = DecisionPolicy(
+        settings=SETTINGS, auto_threshold=None, review_threshold=0.5, auto_evidence=rungs["ISIN"], rungs=rungs, labels_from="labels"
+    )
+    assert policy.automatic_rungs() == {"LEI"}
+    assert "sends everything to review" in policy.in_words()

@@ -1,0 +1,103 @@
+"""`em` as a user runs it: files in, files out, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+
+def em(*arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "em_core.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
+
+
+def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
+    """Exit code 2, and one line that says it."""
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr and last.startswith("em: ") and all(word in last for word in words), last
+
+
+@pytest.fixture(scope="module")
+def source_file(tmp_path_factory: pytest.TempPathFactory, reference: pd.DataFrame) -> Path:
+    path = tmp_path_factory.mktemp("src") / "Kunden.csv"
+    rows = reference.head(40)
+    table = pd.DataFrame({"Customer No": [f"{i:05d}" for i in range(40)], "Company Name": rows["name"].str.upper(), "Country": rows["country"]})
+    table.to_csv(path, sep=";", index=False, encoding="utf-8-sig")
+    return path
+
+
+def test_match_and_evaluate(tmp_path: Path, matcher_folder: Path, source_file: Path, reference: pd.DataFrame) -> None:
+    for out in ("results.csv", "results.parquet", "results"):
+        done = em("match", "--matcher", matcher_folder, "--source", source_file, "--out", tmp_path / out)
+        assert done.returncode == 0, done.stderr
+    results = pd.read_csv(tmp_path / "results.csv", dtype=str)
+    assert results["source_id"].tolist() == [f"{i:05d}" for i in range(40)] and set(results["source_system"]) == {"Kunden"}
+    truth = tmp_path / "truth.csv"
+    pd.DataFrame({"source_id": results["source_id"], "entity_id": reference["entity_id"].head(40)}).to_csv(truth, index=False)
+    for name in ("results.parquet", "results"):
+        done = em("evaluate", "--results", tmp_path / name, "--truth", truth, "--out", tmp_path / "report.html")
+        assert done.returncode == 0 and "precision" in done.stdout, done.stderr
+    assert "<html" in (tmp_path / "report.html").read_text()
+
+
+def test_fit_from_a_foreign_table_with_a_mapping(tmp_path: Path, reference: pd.DataFrame) -> None:
+    master = reference.head(400)[["entity_id", "name", "country"]].set_axis(["Nr", "Firma", "Land"], axis=1)
+    master.to_csv(tmp_path / "stamm.csv", sep="\t", index=False)
+    (tmp_path / "map.yaml").write_text("entity_id: Nr\nname: Firma\ncountry: Land\n")
+    (tmp_path / "settings.yaml").write_text("scorer: {iterations: 20}\n")
+    done = em("fit", "--reference", tmp_path / "stamm.csv", "--out", tmp_path / "m", "--mapping", tmp_path / "map.yaml",
+              "--config", tmp_path / "settings.yaml", "--no-ditto", "--no-vectors")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "first 10 candidates" in done.stdout and (tmp_path / "m" / "manifest.json").is_file()
+    # A folder that holds something else is never replaced.
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    done = em("fit", "--reference", tmp_path / "stamm.csv", "--out", tmp_path / "mine", "--mapping", tmp_path / "map.yaml")
+    refused(done, "mine")
+    assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", ["feed.csv", "empty"]),
+        ("id,title_of_job\n1,x\n", ["feed.csv", "'name'"]),
+        ("id,name\n1,A\n1,B\n", ["feed.csv", "row 2", "duplicate key"]),
+        ("id,name\n", ["feed.csv", "no rows"]),
+        ("id,name\n1,A,too,many\n", ["feed.csv"]),
+    ],
+)
+def test_bad_files_are_refused_in_one_line(tmp_path: Path, matcher_folder: Path, content: str, words: list[str]) -> None:
+    (tmp_path / "feed.csv").write_text(content)
+    refused(em("match", "--matcher", matcher_folder, "--source", tmp_path / "feed.csv", "--out", tmp_path / "out.csv"), *words)
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_bad_places_are_refused(tmp_path: Path, matcher_folder: Path, source_file: Path) -> None:
+    refused(em("match", "--matcher", matcher_folder, "--source", source_file, "--out", tmp_path / "out.xlsx"), "out.xlsx")
+    refused(em("match", "--matcher", tmp_path / "absent", "--source", source_file, "--out", tmp_path / "o.csv"), "absent")
+    (tmp_path / "file").write_text("")
+    refused(em("match", "--matcher", matcher_folder, "--source", source_file, "--out", tmp_path / "file" / "o.csv"), "file")
+    refused(em("match", "--matcher", matcher_folder, "--source", tmp_path / "nothing.csv", "--out", tmp_path / "o.csv"), "nothing.csv")
+
+
+def test_bad_settings_and_labels_are_refused(tmp_path: Path, reference: pd.DataFrame) -> None:
+    master = tmp_path / "master.csv"
+    reference.head(300)[["entity_id", "name"]].to_csv(master, index=False)
+    (tmp_path / "bad.yaml").write_text("scorer: {iterations: many}\n")
+    refused(em("fit", "--reference", master, "--out", tmp_path / "m", "--config", tmp_path / "bad.yaml"), "scorer.iterations")
+    (tmp_path / "labels.csv").write_text("source_id,name,entity_id\n1,Foo,NOT-THERE\n")
+    refused(em("fit", "--reference", master, "--out", tmp_path / "m", "--labels", tmp_path / "labels.csv"), "NOT-THERE", "row 1")
+    assert not (tmp_path / "m").exists()
+
+
+def test_help_and_import_are_light() -> None:
+    code = "import sys, em_core, em_core.cli; assert not {'torch', 'pandas', 'dagster', 'mlflow'} & set(sys.modules), sys.modules.keys()"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    for command in ("fit", "match", "evaluate"):
+        assert em(command, "--help").returncode == 0

@@ -1,0 +1,138 @@
+"""From landed files to matched companies through a real Dagster instance, real Delta, FAISS, MLflow and `train_ditto`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from em_assets.assets.matching import RESULT_TABLE
+from em_assets.assets.reference import REFERENCE_TABLE
+from em_assets.definitions import defs
+from em_assets.partitions import source_files
+from em_assets.resources import Workspace
+from em_core.demo.feeds import write_demo
+
+SETTINGS = """
+pairs: {queries: 700, ditto_pairs: 400}
+ditto: {epochs: 1, batch_size: 16, base_model: %s}
+scorer: {iterations: 40}
+"""
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterator[SimpleNamespace]:
+    """A workspace after the jobs `fit`, `match` (two feeds) and `report`."""
+    root = tmp_path_factory.mktemp("workspace")
+    made = write_demo(root / "landing", root / "reference" / "reference.parquet", root / "labels" / "truth.csv", 800, 120, 120)
+    (root / "settings.yaml").write_text(SETTINGS % tiny_base)
+    with pytest.MonkeyPatch.context() as patch, dg.instance_for_test() as instance:
+        patch.setenv("EM_ROOT", str(root))
+        patch.setenv("EM_SETTINGS", str(root / "settings.yaml"))
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        location = defs()
+        keys = [path.name for path in made.feeds if path.name != "sec_registrants.csv"]
+        instance.add_dynamic_partitions(str(source_files.name), [*keys, "broken.csv"])
+
+        def launch(job: str, key: str | None = None, fails: bool = False) -> dg.ExecuteInProcessResult:
+            done = location.resolve_job_def(job).execute_in_process(
+                instance=instance, partition_key=key, raise_on_error=not fails
+            )
+            assert done.success != fails
+            return done
+
+        results = {"fit": launch("fit"), **{key: launch("match", key) for key in keys}, "report": launch("report")}
+        yield SimpleNamespace(workspace=Workspace(root=str(root)), keys=keys, results=results, launch=launch, root=root)
+
+
+def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
+    (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(asset)]
+    return {name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()}
+
+
+def test_every_record_has_one_decision(ran: SimpleNamespace) -> None:
+    results = ran.workspace.tables.read(RESULT_TABLE)
+    assert len(results) == 240 and set(results["source_system"]) == {"crm_export", "invoice_feed"}
+    assert results["decision"].isin(["auto_match", "review", "no_match"]).all()
+    assert {"auto_match", "no_match"} <= set(results["decision"])
+
+
+def test_the_ui_tells_the_story(ran: SimpleNamespace) -> None:
+    reference = metadata(ran.results["fit"], "reference_entities")
+    assert reference["dagster/row_count"] == len(ran.workspace.tables.read(REFERENCE_TABLE)) == 800
+    assert "| entity_id |" in str(reference["preview"])
+    assert metadata(ran.results["fit"], "ditto_model")["valid_average_precision"] > 0
+    fitted = metadata(ran.results["fit"], "matcher")
+    assert fitted["candidate_recall_@10"] > 0.8 and "precision" in fitted["promise"].lower() or "right" in fitted["promise"]
+    matched = metadata(ran.results["crm_export.csv"], "match_results")
+    assert matched["auto_match"] + matched["review"] + matched["no_match"] == matched["dagster/row_count"] == 120
+    report = metadata(ran.results["report"], "match_report")
+    assert report["records"] == 240 and Path(report["report"]).read_text().startswith("<!doctype html")
+
+
+def test_checks_passed_and_block(ran: SimpleNamespace) -> None:
+    for result in ran.results.values():
+        for evaluation in result.get_asset_check_evaluations():
+            assert evaluation.passed and evaluation.blocking
+    names = {e.check_name for r in ran.results.values() for e in r.get_asset_check_evaluations()}
+    assert names == {
+        "reference_keeps_its_contract", "no_entity_in_two_splits", "source_keeps_its_contract", "every_record_has_one_result",
+    }  # fmt: skip
+
+
+def test_materializing_twice_changes_nothing(ran: SimpleNamespace) -> None:
+    tables = ran.workspace.tables
+    before = {name: tables.version(name) for name in (RESULT_TABLE, REFERENCE_TABLE, "bronze.source_entities")}
+    again = ran.launch("match", "crm_export.csv")
+    assert {name: tables.version(name) for name in before} | {REFERENCE_TABLE: before[REFERENCE_TABLE]} == before
+    assert metadata(again, "match_results")["rows_changed"] == 0
+
+
+def test_a_shorter_file_leaves_no_stale_results(ran: SimpleNamespace) -> None:
+    path = ran.root / "landing" / "invoice_feed.csv"
+    whole = path.read_text()
+    path.write_text("".join(whole.splitlines(keepends=True)[:51]))
+    ran.launch("match", "invoice_feed.csv")
+    left = ran.workspace.tables.read(RESULT_TABLE, filter={"source_system": "invoice_feed"})
+    path.write_text(whole)
+    ran.launch("match", "invoice_feed.csv")
+    assert len(left) == 50
+
+
+def test_a_broken_file_fails_its_own_partition_only(ran: SimpleNamespace) -> None:
+    (ran.root / "landing" / "broken.csv").write_text("id,job\n1,x\n")
+    failed = ran.launch("match", "broken.csv", fails=True)
+    (error,) = [e for e in failed.all_events if e.event_type == dg.DagsterEventType.STEP_FAILURE]
+    assert "no column for 'name'" in str(error.step_failure_data.error)
+    assert len(ran.workspace.tables.read(RESULT_TABLE)) == 240
+
+
+def test_a_leak_fails_the_build(ran: SimpleNamespace) -> None:
+    from em_assets.assets.training import PAIR_TABLE
+    from em_assets.checks import no_entity_in_two_splits
+
+    tables = ran.workspace.tables
+    pairs = tables.read(PAIR_TABLE)
+    leaked = pairs.head(1).assign(split="valid" if pairs["split"].iloc[0] == "train" else "train")
+    tables.replace(PAIR_TABLE, pd.concat([pairs, leaked], ignore_index=True))
+    try:
+        verdict = no_entity_in_two_splits(ran.workspace)
+        assert isinstance(verdict, dg.AssetCheckResult) and not verdict.passed and "leak" in str(verdict.description)
+    finally:
+        tables.replace(PAIR_TABLE, pairs)
+
+
+def test_mlflow_knows_the_model(ran: SimpleNamespace) -> None:
+    version = ran.workspace.registry.get("entity_matcher", "challenger")
+    assert version is not None and version.uri == metadata(ran.results["fit"], "matcher")["mlflow_model"]
+    import mlflow
+
+    client = mlflow.MlflowClient(tracking_uri=ran.workspace.tracking_uri)
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    names = {run.info.run_name for run in runs}
+    assert {"matcher", "train_ditto"} <= names
+    assert all(str(ran.root) in run.info.artifact_uri for run in runs)
