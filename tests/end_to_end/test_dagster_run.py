@@ -71,7 +71,7 @@ def test_the_ui_tells_the_story(ran: SimpleNamespace) -> None:
     matched = metadata(ran.results["crm_export.csv"], "match_results")
     assert matched["auto_match"] + matched["review"] + matched["no_match"] == matched["dagster/row_count"] == 120
     report = metadata(ran.results["report"], "match_report")
-    assert report["records"] == 240 and Path(report["report"]).read_text().startswith("<!doctype html")
+    assert report["records"] == 240 and Path(report["report"]).read_text().startswith("<!DOCTYPE html>")
 
 
 def test_checks_passed_and_block(ran: SimpleNamespace) -> None:
