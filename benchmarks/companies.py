@@ -48,13 +48,21 @@ def queries(frame: pd.DataFrame, country: bool) -> pd.DataFrame:
 
 
 def row(
-    method: str, valid: pd.DataFrame, group: np.ndarray, confidence: np.ndarray, recall: float | None, seconds: str,
+    method: str,
+    valid: pd.DataFrame,
+    group: np.ndarray,
+    confidence: np.ndarray,
+    recall: float | None,
+    seconds: str,
     auto: np.ndarray | None = None,
 ) -> list[dict[str, object]]:
-    """Table rows for all queries and for the hard ones. `group`: group of each query's answer, "" = none."""  # noqa: D205
+    """Table rows for all queries and for the hard ones. `group`: group of each query's answer, "" = none."""
     rows = []
     known, right = (valid["unseen"] != "True").to_numpy(), group == valid["group_id"].to_numpy()
-    for label, mask in (("all", np.ones(len(valid), dtype=bool)), ("not primary", (valid["primary"] != "True").to_numpy())):
+    for label, mask in (
+        ("all", np.ones(len(valid), dtype=bool)),
+        ("not primary", (valid["primary"] != "True").to_numpy()),
+    ):
         count = int((known & mask).sum())
         point = {t: recall_at_precision(confidence[mask], right[mask], count, t).recall or 0.0 for t in (0.99, 0.95)}
         out: dict[str, object] = {
@@ -92,7 +100,9 @@ def tfidf(reference: pd.DataFrame, valid: pd.DataFrame) -> list[dict[str, object
     return row("TF-IDF only", valid, group, confidence, recalled[known].mean(), f"{seconds:.1f}")
 
 
-def rapidfuzz_best(reference: pd.DataFrame, valid: pd.DataFrame, scorer: Callable[..., float], name: str) -> list[dict[str, object]]:
+def rapidfuzz_best(
+    reference: pd.DataFrame, valid: pd.DataFrame, scorer: Callable[..., float], name: str
+) -> list[dict[str, object]]:
     """The most similar name by one rapidfuzz scorer, its score as confidence."""
     start = time.perf_counter()
     choices, groups = fold_all(reference["name"]), reference["group_id"].to_numpy()
@@ -118,7 +128,13 @@ def ours(
     settings = FitSettings()
     settings.ditto.enabled = ditto
     if not country:
-        settings.pairs.noise = settings.pairs.noise.model_copy(update={"keep": {c: 0.0 for c in ("country", "region", "city", "postal_code", "website", "industry", "ticker", "exchange")}})
+        settings.pairs.noise = settings.pairs.noise.model_copy(
+            update={
+                "keep": dict.fromkeys(
+                    ("country", "region", "city", "postal_code", "website", "industry", "ticker", "exchange"), 0.0
+                )
+            }
+        )
     with tempfile.TemporaryDirectory() as scratch:
         start = time.perf_counter()
         fitted = fit(prepared, Path(scratch) / "matcher", settings, labels, progress=False)
@@ -133,7 +149,9 @@ def ours(
         ranked = matcher.engine.index.search(fold_all(valid["name"]))
     # Ranking metrics look at the best candidate even where the decision is no_match.
     groups = reference.set_index("entity_id")["group_id"]
-    best = results["matched_entity_id"].where(results["matched_entity_id"].notna(), results["evidence"].str.extract(r'"entity_id": "([^"]+)"')[0])
+    best = results["matched_entity_id"].where(
+        results["matched_entity_id"].notna(), results["evidence"].str.extract(r'"entity_id": "([^"]+)"')[0]
+    )
     group = best.map(groups).fillna("").to_numpy(dtype=object)
     hit = groups.to_numpy()[ranked["entity"]] == valid["group_id"].to_numpy()[ranked["query"]]
     known = (valid["unseen"] != "True").to_numpy()
@@ -150,11 +168,19 @@ def ours(
 def main() -> None:
     """Print the table as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with reference.csv, queries_train.csv, queries_valid.csv")
+    parser.add_argument(
+        "--data", type=Path, required=True, help="folder with reference.csv, queries_train.csv, queries_valid.csv"
+    )
     parser.add_argument("--limit", type=int, help="so many validation queries only")
-    parser.add_argument("--labels", action=argparse.BooleanOptionalAction, help="only with (without) training labels; default: both")
-    parser.add_argument("--country", action=argparse.BooleanOptionalAction, help="only with (without) country; default: both")
-    parser.add_argument("--ditto", action=argparse.BooleanOptionalAction, help="only with (without) Ditto; default: with")
+    parser.add_argument(
+        "--labels", action=argparse.BooleanOptionalAction, help="only with (without) training labels; default: both"
+    )
+    parser.add_argument(
+        "--country", action=argparse.BooleanOptionalAction, help="only with (without) country; default: both"
+    )
+    parser.add_argument(
+        "--ditto", action=argparse.BooleanOptionalAction, help="only with (without) Ditto; default: with"
+    )
     parser.add_argument("--baselines", action=argparse.BooleanOptionalAction, default=True)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

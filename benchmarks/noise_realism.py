@@ -6,8 +6,6 @@ DIR holds `reference.csv`, `queries_train.csv`, `us_sec_listing_gold.csv` and `p
 The noise is put on the same reference names that the real feeds write, so that the rows compare. Nothing here reads validation data.
 """
 
-# ruff: noqa: T201
-
 from __future__ import annotations
 
 import argparse

@@ -1,6 +1,6 @@
 """The demo: write real data into a workspace, then materialize every asset through Dagster.
 
-    python -m em_assets.demo --root var [--rows 50000]
+python -m em_assets.demo --root var [--rows 50000]
 """
 
 from __future__ import annotations
@@ -86,10 +86,14 @@ def _print_results(workspace: object, seconds: dict[str, float], console: Consol
         evaluation = evaluate(part, _truth_of(truth, part))
         decided = part["decision"].value_counts()
         counts = [f"{int(decided.get(d, 0)):,}" for d in ("auto_match", "review", "no_match")]
-        shares = ["no truth" if s.value is None else f"{s.value:.2%}" for s in (evaluation.precision, evaluation.recall)]
+        shares = [
+            "no truth" if s.value is None else f"{s.value:.2%}" for s in (evaluation.precision, evaluation.recall)
+        ]
         table.add_row(str(feed), f"{len(part):,}", *counts, *shares)
     console.print(table)
-    console.print("precision: auto-matched records with the right identifier. recall: of the records whose entity is in the reference.")
+    console.print(
+        "precision: auto-matched records with the right identifier. recall: of the records whose entity is in the reference."
+    )
     steps = Table(title="Seconds")
     steps.add_column("step")
     steps.add_column("seconds", justify="right")

@@ -7,7 +7,9 @@ from em_assets.assets.sources import source_entities
 
 fit = dg.define_asset_job(
     "fit",
-    selection=dg.AssetSelection.assets("reference_entities", "vector_index", "training_pairs", "ditto_model", "matcher"),
+    selection=dg.AssetSelection.assets(
+        "reference_entities", "vector_index", "training_pairs", "ditto_model", "matcher"
+    ),
     description="From the landed master to a fitted matcher.",
 )
 match = dg.define_asset_job(

@@ -13,8 +13,16 @@ _CELL = 60
 
 def column_schema(columns: Mapping[str, str]) -> dg.TableSchema:
     """Columns with their meaning. All of the contracts' columns are text unless their name says otherwise."""
-    kinds = {"aliases": "list<string>", "confidence": "double", "margin": "double", "matched_at": "timestamp", "label": "int"}
-    return dg.TableSchema([dg.TableColumn(name, kinds.get(name, "string"), description=text) for name, text in columns.items()])
+    kinds = {
+        "aliases": "list<string>",
+        "confidence": "double",
+        "margin": "double",
+        "matched_at": "timestamp",
+        "label": "int",
+    }
+    return dg.TableSchema(
+        [dg.TableColumn(name, kinds.get(name, "string"), description=text) for name, text in columns.items()]
+    )
 
 
 def preview(frame: pd.DataFrame, columns: Sequence[str], rows: int = 8) -> dg.MarkdownMetadataValue:

@@ -50,7 +50,9 @@ class Workspace(dg.ConfigurableResource):
         for suffix in _REFERENCE_SUFFIXES:
             if (folder / f"reference{suffix}").exists():
                 return folder / f"reference{suffix}"
-        raise UserError(f"{folder}: put the master there as reference.parquet, reference.csv or a Delta folder reference")
+        raise UserError(
+            f"{folder}: put the master there as reference.parquet, reference.csv or a Delta folder reference"
+        )
 
     @property
     def training_labels(self) -> Path | None:

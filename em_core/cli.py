@@ -22,7 +22,9 @@ app = typer.Typer(
 )
 Mapping = Annotated[
     Path | None,
-    typer.Option(help="YAML or JSON file that maps contract columns to your headers, such as `name: Firma`; known headers map by themselves."),
+    typer.Option(
+        help="YAML or JSON file that maps contract columns to your headers, such as `name: Firma`; known headers map by themselves."
+    ),
 ]
 _FILES = "CSV, Parquet or a Delta folder"
 
@@ -41,9 +43,16 @@ def _system(path: Path) -> str:
 @app.command()
 def fit(
     reference: Annotated[Path, typer.Option(help=f"The master to match to: {_FILES}. Needs an id and a name.")],
-    out: Annotated[Path, typer.Option(help="Folder for the fitted matcher; an existing matcher is replaced when the new one is whole.")],
+    out: Annotated[
+        Path,
+        typer.Option(help="Folder for the fitted matcher; an existing matcher is replaced when the new one is whole."),
+    ],
     labels: Annotated[
-        Path | None, typer.Option(help="Source records with a column entity_id (empty = truly not in the reference). Without labels, noisy copies of the reference teach the matcher.")
+        Path | None,
+        typer.Option(
+            help="Source records with a column entity_id (empty = truly not in the reference). "
+            "Without labels, noisy copies of the reference teach the matcher."
+        ),
     ] = None,
     mapping: Mapping = None,
     config: Annotated[Path | None, typer.Option(help="YAML file with settings; see docs/operations.md.")] = None,
@@ -82,9 +91,13 @@ def fit(
 def match(
     matcher: Annotated[Path, typer.Option(help="Folder that `em fit` wrote.")],
     source: Annotated[Path, typer.Option(help=f"Records to match: {_FILES}.")],
-    out: Annotated[Path, typer.Option(help=f"Where the results go, by suffix: .csv, .parquet or a Delta folder (no suffix).")],
+    out: Annotated[
+        Path, typer.Option(help="Where the results go, by suffix: .csv, .parquet or a Delta folder (no suffix).")
+    ],
     mapping: Mapping = None,
-    system: Annotated[str | None, typer.Option(help="Name of the feed where the table does not say it; default: the file's name.")] = None,
+    system: Annotated[
+        str | None, typer.Option(help="Name of the feed where the table does not say it; default: the file's name.")
+    ] = None,
 ) -> None:
     """Match records: one result row for every input row, in the same order."""
     from em_core.files import read_table, write_table
@@ -98,16 +111,21 @@ def match(
     table = Table(title=f"{len(results):,} records in {out}")
     for column in ("decision", "method", "records", "share"):
         table.add_column(column, justify="right" if column in ("records", "share") else "left")
-    counts = results.groupby(["decision", "method"]).size().sort_values(ascending=False)
-    for (decision, method), count in counts.items():
-        table.add_row(decision, method, f"{count:,}", f"{count / len(results):.1%}")
+    counts = results[["decision", "method"]].value_counts().reset_index()
+    for decision, method, count in counts.itertuples(index=False):
+        table.add_row(str(decision), str(method), f"{count:,}", f"{count / len(results):.1%}")
     Console().print(table)
 
 
 @app.command()
 def evaluate(
     results: Annotated[Path, typer.Option(help="Results that `em match` wrote.")],
-    truth: Annotated[Path, typer.Option(help="Known answers: source_id, entity_id (empty = truly not in the reference) and, where ids repeat over feeds, source_system.")],
+    truth: Annotated[
+        Path,
+        typer.Option(
+            help="Known answers: source_id, entity_id (empty = truly not in the reference) and, where ids repeat over feeds, source_system."
+        ),
+    ],
     out: Annotated[Path | None, typer.Option(help="Report: .html (opens without a network) or .json.")] = None,
     reference: Annotated[Path | None, typer.Option(help="The master, to show names of the right entities.")] = None,
     mapping: Mapping = None,
@@ -131,7 +149,9 @@ def evaluate(
         if share.value is None or share.low is None or share.high is None:
             table.add_row(name, "no such record")
         else:
-            table.add_row(name, f"{share.value:.2%}  [{share.low:.2%}, {share.high:.2%}]  {share.hits:,} of {share.total:,}")
+            table.add_row(
+                name, f"{share.value:.2%}  [{share.low:.2%}, {share.high:.2%}]  {share.hits:,} of {share.total:,}"
+            )
     Console().print(table)
     if out is not None:
         write_report(out, evaluation, title="Match report", context={"results": results.name, "truth": truth.name})

@@ -54,7 +54,11 @@ def train_ditto_locally(settings: DittoSettings, training_data: Path, output_pat
 
 
 def fit(
-    reference: pd.DataFrame, output: Path, settings: FitSettings, labels: pd.DataFrame | None = None, progress: bool = False
+    reference: pd.DataFrame,
+    output: Path,
+    settings: FitSettings,
+    labels: pd.DataFrame | None = None,
+    progress: bool = False,
 ) -> Fitted:
     """Fit on a prepared reference and write the matcher folder `output`. `labels`: see `em_core.pairs.training.prepare_labels`."""
     check_size(reference)
@@ -102,13 +106,17 @@ def _fit_into(
     mine = queries[queries["split"].isin(["scorer", "valid"])].reset_index(drop=True)
     training = (mine["split"] == "scorer").to_numpy()
     if training.all() or not training.any():
-        raise UserError("the reference is too small to train on: no record fell into the scorer's or the thresholds' share")
+        raise UserError(
+            "the reference is too small to train on: no record fell into the scorer's or the thresholds' share"
+        )
     records, hidden = profile(mine), hidden_positions(mine, index.reference)
     usable = (records["full"] != "").to_numpy()
     candidates, features = engine.candidates(records, hidden, usable, timings)
     query, target = candidates["query"].to_numpy(), ids.get_indexer(mine["entity_id"])
     right = candidates["entity"].to_numpy() == target[query]
-    group = pd.factorize(mine["entity_id"].fillna(mine["hidden_id"]).fillna(mine["source_system"] + "\x1f" + mine["source_id"]))[0]
+    group = pd.factorize(
+        mine["entity_id"].fillna(mine["hidden_id"]).fillna(mine["source_system"] + "\x1f" + mine["source_id"])
+    )[0]
 
     train = training[query]
     pair = np.zeros(len(candidates))
@@ -116,7 +124,9 @@ def _fit_into(
     scorer = Scorer(settings.scorer, pair_model, None)
     pair[~train] = scorer.pair_probability(features[~train])
     ditto = engine.ask_ditto(mine, candidates, open_pairs(query, pair, settings.scorer), timings)
-    scorer.list_model = fit_list_model(features[train], query[train], pair[train], ditto[train], right[train], settings.scorer)
+    scorer.list_model = fit_list_model(
+        features[train], query[train], pair[train], ditto[train], right[train], settings.scorer
+    )
 
     probability = scorer.probability(features, query, pair, ditto)
     ranked = rank(candidates, probability, len(mine))
@@ -136,7 +146,11 @@ def _fit_into(
 
     held_out = ~training & usable
     report = {
-        "records": {"scorer": int(training.sum()), "thresholds": int((~training).sum()), "none_of_these": int((~known).sum())},
+        "records": {
+            "scorer": int(training.sum()),
+            "thresholds": int((~training).sum()),
+            "none_of_these": int((~known).sum()),
+        },
         "candidate_recall": _recall(candidates, right, known & ~training),
         "top_1": float(is_right[held_out & known].mean()) if (held_out & known).any() else None,
         "recall_at_p99": recall_at_precision(
@@ -144,7 +158,8 @@ def _fit_into(
         ).recall,
         "ditto_share": timings.ditto_pairs / max(1, timings.pairs),
         "thresholds": policy.in_words(),
-        "seconds": {name: round(value, 1) for name, value in timings.seconds.items()} | {"fit": round(time.perf_counter() - start, 1)},
+        "seconds": {name: round(value, 1) for name, value in timings.seconds.items()}
+        | {"fit": round(time.perf_counter() - start, 1)},
     }
     about = {
         # A fit is deterministic: what goes in says what comes out.
@@ -182,7 +197,7 @@ def _labels_from(queries: pd.DataFrame) -> str:
 def _measure_rungs(engine: Engine, queries: pd.DataFrame, ids: pd.Index, settings: FitSettings) -> dict[str, Evidence]:
     """How often each rung's hits are right, on the user's labels where they hit often enough, else on all records."""
     hits = engine.exact(profile(queries), hidden_positions(queries, engine.index.reference))
-    right = hits.entity == ids.get_indexer(queries["entity_id"])
+    right = hits.entity == ids.get_indexer(pd.Index(queries["entity_id"]))
     hit = (hits.state == "hit") & (hits.entity >= 0)
     labelled = (queries["origin"] == "label").to_numpy()
     out = {}

@@ -90,7 +90,9 @@ class Engine:
         timings.pairs += len(found)
         return found, features
 
-    def ask_ditto(self, source: pd.DataFrame, candidates: pd.DataFrame, chosen: np.ndarray, timings: Timings) -> np.ndarray:
+    def ask_ditto(
+        self, source: pd.DataFrame, candidates: pd.DataFrame, chosen: np.ndarray, timings: Timings
+    ) -> np.ndarray:
         """(p,) Ditto's probability of the `chosen` (p,) pairs, NaN elsewhere and everywhere without Ditto."""
         out = np.full(len(candidates), np.nan)
         if self.ditto is None or not chosen.any():
@@ -170,8 +172,8 @@ class Matcher:
             rows, first = np.unique(query[order], return_index=True)
             best = candidates["entity"].to_numpy()[order[first]]
             nearest[rows] = np.where(nearest[rows] < 0, best, nearest[rows])
-        ids = np.append(reference["entity_id"].to_numpy(dtype=object), None)
-        names = np.append(reference["name"].to_numpy(dtype=object), None)
+        ids = np.array([*reference["entity_id"], None], dtype=object)
+        names = np.array([*reference["name"], None], dtype=object)
         results = pd.DataFrame(
             {
                 "source_system": source["source_system"],
@@ -220,7 +222,13 @@ def write_matcher(
         shutil.copytree(ditto, folder / "ditto")
     scorer.save(folder)
     files = {str(p.relative_to(folder)): digest(p) for p in sorted(folder.rglob("*")) if p.is_file()}
-    manifest: dict[str, Any] = {"format": _FORMAT, **about, "policy": policy.model_dump(), "ditto": ditto is not None, "files": files}
+    manifest: dict[str, Any] = {
+        "format": _FORMAT,
+        **about,
+        "policy": policy.model_dump(),
+        "ditto": ditto is not None,
+        "files": files,
+    }
     parts = {name: manifest[name] for name in ("inputs", "settings", "policy")}
     manifest["matcher_version"] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str), encoding="utf-8")

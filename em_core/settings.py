@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -24,11 +25,16 @@ class DittoSettings(BaseModel):
     batch_size: int = Field(32, ge=1)
     learning_rate: float = Field(5e-5, gt=0)
     max_length: int = Field(96, ge=8)
+    frozen_embeddings: bool = Field(
+        True, description="leave the word vectors as they are: a fifth of the work less on CPU"
+    )
     seed: int = 7
 
     def arguments(self, training_data: Path | str, output_path: Path | str) -> list[str]:
         """The command line of `train_ditto`, alike for a local process and a Databricks wheel task."""
+        flags = ["--frozen-embeddings"] if self.frozen_embeddings else []
         return [
+            *flags,
             "--training-data", str(training_data),
             "--output-path", str(output_path),
             "--base-model", self.base_model,
@@ -45,16 +51,16 @@ class FitSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="EM_", env_nested_delimiter="__", extra="forbid")
 
-    retrieval: RetrievalSettings = Field(default_factory=lambda: RetrievalSettings())
-    pairs: PairSettings = Field(default_factory=lambda: PairSettings())
-    ditto: DittoSettings = Field(default_factory=lambda: DittoSettings())
-    scorer: ScorerSettings = Field(default_factory=lambda: ScorerSettings())
-    policy: PolicySettings = Field(default_factory=lambda: PolicySettings())
+    retrieval: RetrievalSettings = Field(default_factory=RetrievalSettings)
+    pairs: PairSettings = Field(default_factory=PairSettings)
+    ditto: DittoSettings = Field(default_factory=DittoSettings)
+    scorer: ScorerSettings = Field(default_factory=ScorerSettings)
+    policy: PolicySettings = Field(default_factory=PolicySettings)
 
 
 def load_settings(path: Path | None) -> FitSettings:
     """Settings out of a YAML file (absent keys keep their defaults). Raises `UserError` naming the offending key."""
-    values: object = {}
+    values: dict[str, Any] = {}
     if path is not None:
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
@@ -68,4 +74,6 @@ def load_settings(path: Path | None) -> FitSettings:
         return FitSettings(**values)
     except ValidationError as error:
         first = error.errors()[0]
-        raise UserError(f"{path or 'environment'}: setting {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        raise UserError(
+            f"{path or 'environment'}: setting {'.'.join(map(str, first['loc']))}: {first['msg']}"
+        ) from None

@@ -1,9 +1,11 @@
-"""Shared fixtures: a small master that is real enough to learn from, and records with known answers."""
+"""Shared fixtures: a small real master with a fitted matcher, and for Ditto synthetic pairs with a tiny random encoder."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -11,6 +13,14 @@ from em_core.demo.gleif import load_gleif
 from em_core.matcher import Matcher
 from em_core.schema import prepare_reference
 from em_core.settings import FitSettings
+
+WORDS = (
+    "acme alpha amber atlas baker beacon cedar cobalt coral delta eagle ember falcon forest garnet harbor iris jade "
+    "juniper laurel lunar maple meadow nova onyx orchid pacific pearl pioneer quartz river sable saffron sierra summit "
+    "terra topaz umber vector willow"
+).split()
+TRADES = "bank foods energy software motors pharma mining textiles shipping insurance".split()
+CITIES = ("Berlin", "Paris", "Oslo", "New York", "Sao Paulo")
 
 
 @pytest.fixture(scope="session")
@@ -31,7 +41,9 @@ def light_settings() -> FitSettings:
 
 
 @pytest.fixture(scope="session")
-def matcher_folder(tmp_path_factory: pytest.TempPathFactory, reference: pd.DataFrame, light_settings: FitSettings) -> Path:
+def matcher_folder(
+    tmp_path_factory: pytest.TempPathFactory, reference: pd.DataFrame, light_settings: FitSettings
+) -> Path:
     """A matcher fitted on `reference` without labels and without transformers."""
     from em_core.fit import fit
 
@@ -44,3 +56,93 @@ def matcher_folder(tmp_path_factory: pytest.TempPathFactory, reference: pd.DataF
 def matcher(matcher_folder: Path) -> Matcher:
     """`matcher_folder`, opened."""
     return Matcher.load(matcher_folder)
+
+
+def _make_pairs(n: int, seed: int = 0) -> pd.DataFrame:
+    """`n` serialised pairs, half of them matches: the same name, legal form and case changed.
+
+    Most that do not match are a fund named after the firm, which even a tiny random encoder can learn from few pairs.
+    """
+    rng = np.random.default_rng(seed)
+    rows = []
+    for i in range(n):
+        a, b, c = rng.choice(WORDS, 3, replace=False)
+        trade, city = rng.choice(TRADES), rng.choice(CITIES)
+        label = int(rng.random() < 0.5)
+        other = (a, b) if label else (a, c)
+        left = f"COL name VAL {a} {b} {trade} Ltd COL city VAL {city}"
+        tail = rng.choice(["PLC", "LIMITED", ""]) if label or rng.random() < 0.1 else "FUND"
+        right = f"COL name VAL {' '.join(other).upper()} {trade} {tail}".strip()
+        rows.append((left, right, label, f"L{i}", f"R{i}"))
+    return pd.DataFrame(rows, columns=["left_entity", "right_entity", "label", "left_key", "right_key"])
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A two-layer random BERT of width 32 with the packaged tokenizer: a local base model that trains in seconds."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from em_core.ditto.base_model import PACKAGED_MODEL, resolve_base_model
+    from em_core.ditto.model import load_tokenizer
+
+    folder = tmp_path_factory.mktemp("base") / "tiny"
+    tokenizer = load_tokenizer(resolve_base_model(PACKAGED_MODEL))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pairs_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """400 pairs as a CSV file."""
+    path = tmp_path_factory.mktemp("pairs") / "pairs.csv"
+    _make_pairs(400).to_csv(path, index=False)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained_folder(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, pairs_file: Path) -> Path:
+    """A model folder made by the entry point."""
+    from em_core.ditto.entry_point import main
+
+    folder = tmp_path_factory.mktemp("models") / "ditto"
+    assert main([*_arguments(pairs_file, folder, tiny_base), "--epochs", "2"]) == 0
+    return folder
+
+
+def _arguments(training: Path, output: Path, base: Path) -> list[str]:
+    """A quick command line of `train_ditto`."""
+    given = {
+        "--training-data": training,
+        "--output-path": output,
+        "--base-model": base,
+        "--learning-rate": 3e-3,
+        "--max-length": 48,
+        "--threads": 1,
+        "--precision": "fp32",
+    }
+    return [str(part) for option in given.items() for part in option]
+
+
+@pytest.fixture(scope="session")
+def make_pairs() -> Callable[..., pd.DataFrame]:
+    """`make_pairs(n, seed=0)`."""
+    return _make_pairs
+
+
+@pytest.fixture(scope="session")
+def arguments() -> Callable[[Path, Path, Path], list[str]]:
+    """`arguments(training, output, base)`."""
+    return _arguments

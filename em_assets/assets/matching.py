@@ -31,7 +31,10 @@ _WHO_AND_WHEN = ("run_id", "matched_at")
             description="One result row for every source row of this feed, as stored: no more and no fewer.",
         )
     ],
-    metadata={"dagster/column_schema": column_schema({**RESULT.columns, **FILE_COLUMN}), "dagster/table_name": RESULT_TABLE},
+    metadata={
+        "dagster/column_schema": column_schema({**RESULT.columns, **FILE_COLUMN}),
+        "dagster/table_name": RESULT_TABLE,
+    },
 )
 def match_results(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """Exactly one decision for every record of the feed: auto_match, review or no_match, with confidence and evidence."""
@@ -60,7 +63,7 @@ def match_results(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
         metadata={
             **table_metadata(results, RESULT_TABLE, shown),
             **{decision: int(decided.get(decision, 0)) for decision in ("auto_match", "review", "no_match")},
-            "methods": dg.MetadataValue.json({k: int(v) for k, v in results["method"].value_counts().items()}),
+            "methods": dg.MetadataValue.json({str(k): int(v) for k, v in results["method"].value_counts().items()}),
             "rows_changed": counts.changed,
             "seconds": dg.MetadataValue.json({k: round(v, 2) for k, v in timings.seconds.items()}),
             "ditto_pairs": timings.ditto_pairs,

@@ -26,7 +26,10 @@ FILE_COLUMN = {"source_file": "landed file that the row came with: its partition
             description="Columns, types and unique, present keys of this feed, as stored (pandera).",
         )
     ],
-    metadata={"dagster/column_schema": column_schema({**SOURCE.columns, **FILE_COLUMN}), "dagster/table_name": SOURCE_TABLE},
+    metadata={
+        "dagster/column_schema": column_schema({**SOURCE.columns, **FILE_COLUMN}),
+        "dagster/table_name": SOURCE_TABLE,
+    },
 )
 def source_entities(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """Records to match, as one feed delivered them. Rows without a name stay: they get a BAD_INPUT result."""

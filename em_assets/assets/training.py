@@ -49,7 +49,9 @@ def training_pairs(workspace: Workspace, settings: Settings) -> dg.MaterializeRe
             "wrong_pairs": int((pairs["label"] == 0).sum()),
             "records": len(queries),
             "records_truly_none": int(queries["entity_id"].isna().sum()),
-            "records_by_split": dg.MetadataValue.json({k: int(v) for k, v in queries["split"].value_counts().items()}),
+            "records_by_split": dg.MetadataValue.json(
+                {str(k): int(v) for k, v in queries["split"].value_counts().items()}
+            ),
             "labels": 0 if labels is None else len(labels),
         },
         data_version=dg.DataVersion(fingerprint(pairs)),
@@ -73,7 +75,9 @@ def ditto_model(
     return launcher.run(context, "train_ditto", ditto.arguments(data, folder), env)
 
 
-@dg.asset(group_name="model", deps=[vector_index, training_pairs, ditto_model], kinds={"scikitlearn", "mlflow"}, owners=OWNERS)
+@dg.asset(
+    group_name="model", deps=[vector_index, training_pairs, ditto_model], kinds={"scikitlearn", "mlflow"}, owners=OWNERS
+)
 def matcher(context: dg.AssetExecutionContext, workspace: Workspace, settings: Settings) -> dg.MaterializeResult:
     """The fitted matcher: index, Ditto, scorer with "none of these", and thresholds for the precision that is asked for."""
     from em_core.fit import fit_matcher

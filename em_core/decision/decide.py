@@ -90,7 +90,9 @@ def decide(
     stage = np.select([~found, by_ditto], ["none", "ditto"], "scorer").astype(object)
     model = np.where(by_ditto, "DITTO", "SCORER")
     method = np.select(
-        [~found, auto, tied, reviewed & clash, reviewed], ["NO_CANDIDATE", model, "AMBIGUOUS", "CONFLICT", "NEAR_MISS"], "BELOW_THRESHOLD"
+        [~found, auto, tied, reviewed & clash, reviewed],
+        ["NO_CANDIDATE", model, "AMBIGUOUS", "CONFLICT", "NEAR_MISS"],
+        "BELOW_THRESHOLD",
     ).astype(object)
     entity = np.where(reviewed | auto, best, -1)
     runner_up = np.where(reviewed | auto, second, -1)
@@ -100,10 +102,19 @@ def decide(
     expected = {code: evidence.expected for code, evidence in policy.rungs.items()}
     confidence[exact] = [expected[code] for code in hits.rung[exact]]
     margin[exact], runner_up[exact] = confidence[exact], -1
-    decision[exact], stage[exact], method[exact], entity[exact] = "auto_match", "exact", hits.rung[exact], hits.entity[exact]
+    decision[exact], stage[exact], method[exact], entity[exact] = (
+        "auto_match",
+        "exact",
+        hits.rung[exact],
+        hits.entity[exact],
+    )
 
     open_hit = np.isin(hits.state, ["conflict", "ambiguous"])
-    scored = dict(zip(zip(candidates["query"], candidates["entity"], strict=True), probability, strict=True)) if open_hit.any() else {}
+    scored = (
+        dict(zip(zip(candidates["query"], candidates["entity"], strict=True), probability, strict=True))
+        if open_hit.any()
+        else {}
+    )
     for row in np.flatnonzero(open_hit):
         confidence[row] = scored.get((row, hits.entity[row]), np.nan)
         margin[row] = confidence[row] - scored.get((row, hits.other[row]), 0.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
@@ -58,9 +60,9 @@ def _equal(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return out
 
 
-def _similar(scorer: object, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _similar(scorer: Any, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Row-wise similarity, NaN where either side is empty."""
-    out = cpdist(left, right, scorer=scorer, dtype=np.float32, workers=2)  # type: ignore[call-overload]
+    out = cpdist(left, right, scorer=scorer, dtype=np.float32, workers=2)
     out[(left == "") | (right == "")] = np.nan
     return out
 
@@ -95,7 +97,9 @@ def _lengths(texts: np.ndarray) -> np.ndarray:
     return np.fromiter((len(t) for t in texts), dtype=np.float32, count=len(texts))
 
 
-def _words(query: WordBags, entity: WordBags, rows: np.ndarray, columns: np.ndarray, unseen: float) -> dict[str, np.ndarray]:
+def _words(
+    query: WordBags, entity: WordBags, rows: np.ndarray, columns: np.ndarray, unseen: float
+) -> dict[str, np.ndarray]:
     """Rarity-weighted overlap of the word sets of pairs (rows of `query`, rows of `entity`)."""
     left, right = query.known[rows], entity.known[columns]
     shared = left.multiply(right > 0).tocsr()
@@ -192,7 +196,9 @@ class PairFeatures:
             "same_city": _similar(fuzz.ratio, query["city"].to_numpy(), entity["city"].to_numpy()),
             "same_postal_code": _equal(query["postal_code"].to_numpy(), entity["postal_code"].to_numpy()),
             "same_host": _equal(query["host"].to_numpy(), entity["host"].to_numpy()),
-            "same_industry": _similar(fuzz.token_set_ratio, query["industry"].to_numpy(), entity["industry"].to_numpy()),
+            "same_industry": _similar(
+                fuzz.token_set_ratio, query["industry"].to_numpy(), entity["industry"].to_numpy()
+            ),
             "same_ticker": _tickers(query, entity),
             "same_identifier": _identifiers(query, entity),
         }

@@ -13,7 +13,9 @@ class PolicySettings(BaseModel):
 
     precision: float = Field(0.99, gt=0, lt=1, description="share of automatic matches that must be right")
     certainty: float = Field(0.95, gt=0, lt=1, description="certainty of the stated lower bound")
-    max_missed: float = Field(0.01, ge=0, lt=1, description="share of known records whose right entity may end as no_match")
+    max_missed: float = Field(
+        0.01, ge=0, lt=1, description="share of known records whose right entity may end as no_match"
+    )
     tie: float = Field(0.05, ge=0, le=1, description="two candidates closer than this are AMBIGUOUS")
 
 
@@ -56,7 +58,9 @@ class DecisionPolicy(BaseModel):
 
     def automatic_rungs(self) -> set[str]:
         """Rungs of the exact stage whose measured precision keeps the promise. A rung without a label does not decide."""
-        return {code for code, e in self.rungs.items() if e.precision is not None and e.precision >= self.settings.precision}
+        return {
+            code for code, e in self.rungs.items() if e.precision is not None and e.precision >= self.settings.precision
+        }
 
     def in_words(self) -> str:
         """The promise and its evidence, one sentence."""

@@ -34,7 +34,9 @@ class ScorerSettings(BaseModel):
     folds: int = Field(3, ge=2)
     min_leaf: int = Field(20, ge=1)
     open_low: float = Field(0.02, ge=0, le=1, description="a pair below this probability is closed")
-    open_high: float = Field(0.98, ge=0, le=1, description="a record whose best pair is above this probability is closed")
+    open_high: float = Field(
+        0.98, ge=0, le=1, description="a record whose best pair is above this probability is closed"
+    )
     open_pairs: int = Field(3, ge=0, description="most pairs of one record that go to Ditto; 0 = never")
     seed: int = 7
 
@@ -138,12 +140,19 @@ def fit_pair_model(
     for train, test in GroupKFold(folds).split(table, groups=group):
         if len(np.unique(right[train])) < 2:
             raise UserError("too few training records: a fold holds right pairs only or wrong pairs only")
-        held_out[test] = _model(settings, settings.pair_rate).fit(table[train], right[train]).predict_proba(table[test])[:, 1]
+        held_out[test] = (
+            _model(settings, settings.pair_rate).fit(table[train], right[train]).predict_proba(table[test])[:, 1]
+        )
     return _model(settings, settings.pair_rate).fit(table, right), held_out
 
 
 def fit_list_model(
-    features: pd.DataFrame, query: np.ndarray, pair: np.ndarray, ditto: np.ndarray, right: np.ndarray, settings: ScorerSettings
+    features: pd.DataFrame,
+    query: np.ndarray,
+    pair: np.ndarray,
+    ditto: np.ndarray,
+    right: np.ndarray,
+    settings: ScorerSettings,
 ) -> Any:
     """The list model, from out-of-fold pair probabilities and Ditto's probabilities of the open pairs."""
     return _model(settings, settings.list_rate).fit(_without_empty(_list_features(features, query, pair, ditto)), right)

@@ -14,17 +14,22 @@ from em_core.errors import UserError
 SHARES: Mapping[str, float] = {"ditto": 0.35, "ditto_valid": 0.05, "scorer": 0.35, "valid": 0.25}
 
 
-def unit_interval(keys: Iterable[str], seed: int) -> np.ndarray:
-    """(n,) numbers in [0, 1), one for each key: uniform over keys, the same for the same key and seed everywhere."""
+def unit_interval(keys: Iterable[str], seed: int, purpose: str) -> np.ndarray:
+    """(n,) numbers in [0, 1), one for each key: uniform over keys, the same for the same key, seed and purpose everywhere.
+
+    Draws for different purposes are independent: entities picked by one must not share a side of another.
+    """
     keys = list(keys)
-    digest = (hashlib.blake2b(f"{seed}\x1f{key}".encode(), digest_size=8).digest() for key in keys)
+    digest = (hashlib.blake2b(f"{seed}\x1f{purpose}\x1f{key}".encode(), digest_size=8).digest() for key in keys)
     return np.fromiter((int.from_bytes(d, "big") / 2**64 for d in digest), dtype=np.float64, count=len(keys))
 
 
 def split_of(keys: Iterable[str], seed: int, shares: Mapping[str, float] = SHARES) -> np.ndarray:
     """(n,) name of the split of each key, in the given shares (which sum to 1)."""
     bounds = np.cumsum(list(shares.values()))[:-1]
-    return np.array(list(shares), dtype=object)[np.searchsorted(bounds, unit_interval(keys, seed), side="right")]
+    return np.array(list(shares), dtype=object)[
+        np.searchsorted(bounds, unit_interval(keys, seed, "split"), side="right")
+    ]
 
 
 def check_disjoint(frame: pd.DataFrame, key: str, split: str) -> None:

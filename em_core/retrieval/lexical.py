@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,13 +11,20 @@ import scipy.sparse as sp
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sparse_dot_topn import sp_matmul_topn
 
+from em_core.text.rarity import Texts
+
 # Two to four characters inside word bounds: the best recall of those tried (docs/benchmarks.md).
 _NGRAMS = (2, 4)
 
 
 def _vectorizer(vocabulary: dict[str, int] | None = None) -> TfidfVectorizer:
     return TfidfVectorizer(
-        analyzer="char_wb", ngram_range=_NGRAMS, sublinear_tf=True, dtype=np.float32, lowercase=False, vocabulary=vocabulary
+        analyzer="char_wb",
+        ngram_range=_NGRAMS,
+        sublinear_tf=True,
+        dtype=np.float32,
+        lowercase=False,
+        vocabulary=vocabulary,
     )
 
 
@@ -30,18 +36,20 @@ class LexicalIndex:
     matrix: sp.csr_matrix = field(repr=False)
 
     @classmethod
-    def build(cls, texts: Sequence[str]) -> LexicalIndex:
+    def build(cls, texts: Texts) -> LexicalIndex:
         """Index folded texts, at least one of them with a letter or digit."""
         vectorizer = _vectorizer()
         return cls(vectorizer, vectorizer.fit_transform(texts).tocsr())
 
-    def encode(self, texts: Sequence[str]) -> sp.csr_matrix:
+    def encode(self, texts: Texts) -> sp.csr_matrix:
         """(n, v) TF-IDF rows of folded query texts."""
         return self.vectorizer.transform(texts).tocsr()
 
     def search(self, queries: sp.csr_matrix, k: int, threads: int = 2) -> tuple[np.ndarray, np.ndarray]:
         """The k best rows of each query as (query, row) positions, without those that share no n-gram."""
-        best = sp_matmul_topn(queries, self._transposed, top_n=min(k, self.matrix.shape[0]), sort=True, n_threads=threads)
+        best = sp_matmul_topn(
+            queries, self._transposed, top_n=min(k, self.matrix.shape[0]), sort=True, n_threads=threads
+        )
         counts = np.diff(best.indptr)
         return np.repeat(np.arange(queries.shape[0]), counts), best.indices.astype(np.int64)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import faiss
 import numpy as np
 from tqdm import tqdm
+
+from em_core.text.rarity import Texts
 
 # Exact search up to here; above it, an inverted file with half-precision vectors.
 _FLAT_LIMIT = 200_000
@@ -40,14 +41,16 @@ class NameEncoder:
             self._parts = (load_tokenizer(folder), encoder)
         return self._parts
 
-    def encode(self, texts: Sequence[str], progress: bool = False) -> np.ndarray:
+    def encode(self, texts: Texts, progress: bool = False) -> np.ndarray:
         """(n, d) float32 unit rows; equal texts give equal rows, batches are cut by length."""
         import torch
 
         distinct, spread = np.unique(np.asarray(texts, dtype=object).astype(str), return_inverse=True)
         tokenizer, encoder = self._load()
         device = next(encoder.parameters()).device
-        ids = tokenizer([str(t) for t in distinct], truncation=True, max_length=self.max_tokens, return_attention_mask=False)["input_ids"]
+        ids = tokenizer(
+            [str(t) for t in distinct], truncation=True, max_length=self.max_tokens, return_attention_mask=False
+        )["input_ids"]
         lengths = np.array([len(i) for i in ids], dtype=np.int64)
         order = np.argsort(-lengths, kind="stable")
         out = np.zeros((len(distinct), encoder.config.hidden_size), dtype=np.float32)
@@ -63,7 +66,9 @@ class NameEncoder:
                     tokens[row, : lengths[position]] = torch.tensor(ids[position])
                     mask[row, : lengths[position]] = 1
                 with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16):
-                    states = encoder(input_ids=tokens.to(device), attention_mask=mask.to(device)).last_hidden_state.float()
+                    states = encoder(
+                        input_ids=tokens.to(device), attention_mask=mask.to(device)
+                    ).last_hidden_state.float()
                 weight = mask.to(device)[..., None].float()
                 pooled = (states * weight).sum(1) / weight.sum(1)
                 out[batch] = torch.nn.functional.normalize(pooled).cpu().numpy()

@@ -42,9 +42,23 @@ _MORE_FORMS = {
     "bhd": ("bhd", "jsc"),
 }
 # Spellings of one or two letters that are forms far more often than anything else; the other short ones are dropped.
-_SHORT_FORMS = frozenset("ab ad ae ag ao as bt bv co cv eg ek ev hf kb kd kg kk ks lp nv oe oo ou oy pt rt sa sc se sk sl ug".split())
+_SHORT_FORMS = frozenset(
+    "ab ad ae ag ao as bt bv co cv eg ek ev hf kb kd kg kk ks lp nv oe oo ou oy pt rt sa sc se sk sl ug".split()
+)
 # Words that name something else far more often than a form.
-_NOT_FORMS = {"bank", "group", "fund", "holding", "holdings", "trust", "foundation", "school", "university", "church", "international"}
+_NOT_FORMS = {
+    "bank",
+    "group",
+    "fund",
+    "holding",
+    "holdings",
+    "trust",
+    "foundation",
+    "school",
+    "university",
+    "church",
+    "international",
+}
 
 
 def _load_specs(path: Path) -> list[dict[str, object]]:
@@ -95,7 +109,14 @@ def countries(path: Path) -> dict[str, str]:
         winners = [code for code, value in codes.items() if value == top]
         if len(winners) == 1:
             table[key] = winners[0]
-    return table | {"uk": "GB", "usa": "US", "uae": "AE", "south korea": "KR", "north korea": "KP", "great britain": "GB"}
+    return table | {
+        "uk": "GB",
+        "usa": "US",
+        "uae": "AE",
+        "south korea": "KR",
+        "north korea": "KP",
+        "great britain": "GB",
+    }
 
 
 def main(path: Path) -> None:

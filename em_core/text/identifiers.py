@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -38,7 +39,7 @@ def check_identifiers(frame: pd.DataFrame) -> pd.DataFrame:
     out: dict[str, np.ndarray] = {}
     for kind in IDENTIFIERS:
         values = frame[kind]
-        valid = over_distinct(values, lambda text, kind=kind: check_identifier(kind, text), None)
+        valid = over_distinct(values, partial(check_identifier, kind), None)
         out[kind] = valid
         out[f"{kind}_bad"] = values.notna().to_numpy() & pd.isna(valid)
     return pd.DataFrame(out, index=frame.index)

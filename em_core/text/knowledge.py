@@ -16,8 +16,8 @@ class LegalForm(NamedTuple):
 
 
 def _rows(name: str) -> list[list[str]]:
-    with (files("em_core.text") / "data" / name).open("r", encoding="utf-8", newline="") as handle:
-        return list(csv.reader(handle))[1:]
+    text = (files("em_core.text") / "data" / name).read_text(encoding="utf-8")
+    return list(csv.reader(text.splitlines()))[1:]
 
 
 @cache

@@ -32,11 +32,10 @@ def profile(frame: pd.DataFrame) -> pd.DataFrame:
     `<id>` (valid, compact) and `<id>_bad`. Text columns are empty where there is nothing to compare.
     """
     names = parse_names(frame["name"])
-    columns: dict[str, np.ndarray] = {column: names[column].to_numpy(dtype=object) for column in names}
+    columns: dict[str, np.ndarray] = {str(column): names[column].to_numpy(dtype=object) for column in names}
     columns["compact"] = over_distinct(columns["core"], _compact, "")
     columns["numbers"] = over_distinct(columns["core"], _numbers, "")
-    columns["country"] = np.where(frame["country"].notna(), country_codes(frame["country"]), None)
-    columns["country"] = pd.Series(columns["country"], dtype=object).fillna("").to_numpy(dtype=object)
+    columns["country"] = pd.Series(country_codes(frame["country"]), dtype=object).fillna("").to_numpy(dtype=object)
     for column in ("region", "city", "postal_code", "industry", "ticker", "exchange"):
         columns[column] = fold_all(frame[column])
     columns["postal_code"] = over_distinct(columns["postal_code"], _compact, "")

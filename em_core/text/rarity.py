@@ -10,6 +10,8 @@ from itertools import chain
 import numpy as np
 import scipy.sparse as sp
 
+Texts = Sequence[str] | np.ndarray
+
 
 @dataclass(frozen=True)
 class WordBags:
@@ -28,15 +30,17 @@ class Rarity:
     unseen: float
 
     @classmethod
-    def fit(cls, texts: Sequence[str]) -> Rarity:
+    def fit(cls, texts: Texts) -> Rarity:
         """Learn from folded names, one text for each entity."""
         counts = Counter(chain.from_iterable(set(text.split()) for text in texts))
         words = sorted(counts)
         frequency = np.array([counts[word] for word in words], dtype=np.float64)
         weight = np.log((len(texts) + 1) / (frequency + 1)) + 1
-        return cls({word: i for i, word in enumerate(words)}, weight.astype(np.float32), float(np.log(len(texts) + 1) + 1))
+        return cls(
+            {word: i for i, word in enumerate(words)}, weight.astype(np.float32), float(np.log(len(texts) + 1) + 1)
+        )
 
-    def bags(self, texts: Sequence[str]) -> WordBags:
+    def bags(self, texts: Texts) -> WordBags:
         """Weighted word sets of `texts`."""
         indptr = np.zeros(len(texts) + 1, dtype=np.int64)
         indices: list[int] = []

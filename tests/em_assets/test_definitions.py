@@ -35,7 +35,12 @@ def test_it_is_loadable_and_holds_what_it_should(location: dg.Definitions) -> No
 
 def test_every_asset_tells_its_story(location: dg.Definitions) -> None:
     for spec in location.resolve_all_asset_specs():
-        assert spec.description and spec.owners and spec.kinds and spec.group_name in {"reference", "sources", "model", "matching"}
+        assert (
+            spec.description
+            and spec.owners
+            and spec.kinds
+            and spec.group_name in {"reference", "sources", "model", "matching"}
+        )
     for key in ("reference_entities", "source_entities", "match_results"):
         schema = location.resolve_assets_def(key).metadata_by_key[dg.AssetKey(key)]["dagster/column_schema"]
         assert all(column.description for column in schema.columns)

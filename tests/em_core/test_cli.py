@@ -26,7 +26,13 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
 def source_file(tmp_path_factory: pytest.TempPathFactory, reference: pd.DataFrame) -> Path:
     path = tmp_path_factory.mktemp("src") / "Kunden.csv"
     rows = reference.head(40)
-    table = pd.DataFrame({"Customer No": [f"{i:05d}" for i in range(40)], "Company Name": rows["name"].str.upper(), "Country": rows["country"]})
+    table = pd.DataFrame(
+        {
+            "Customer No": [f"{i:05d}" for i in range(40)],
+            "Company Name": rows["name"].str.upper(),
+            "Country": rows["country"],
+        }
+    )
     table.to_csv(path, sep=";", index=False, encoding="utf-8-sig")
     return path
 
@@ -36,9 +42,13 @@ def test_match_and_evaluate(tmp_path: Path, matcher_folder: Path, source_file: P
         done = em("match", "--matcher", matcher_folder, "--source", source_file, "--out", tmp_path / out)
         assert done.returncode == 0, done.stderr
     results = pd.read_csv(tmp_path / "results.csv", dtype=str)
-    assert results["source_id"].tolist() == [f"{i:05d}" for i in range(40)] and set(results["source_system"]) == {"Kunden"}
+    assert results["source_id"].tolist() == [f"{i:05d}" for i in range(40)] and set(results["source_system"]) == {
+        "Kunden"
+    }
     truth = tmp_path / "truth.csv"
-    pd.DataFrame({"source_id": results["source_id"], "entity_id": reference["entity_id"].head(40)}).to_csv(truth, index=False)
+    pd.DataFrame({"source_id": results["source_id"], "entity_id": reference["entity_id"].head(40)}).to_csv(
+        truth, index=False
+    )
     for name in ("results.parquet", "results"):
         done = em("evaluate", "--results", tmp_path / name, "--truth", truth, "--out", tmp_path / "report.html")
         assert done.returncode == 0 and "precision" in done.stdout, done.stderr
@@ -57,7 +67,9 @@ def test_fit_from_a_foreign_table_with_a_mapping(tmp_path: Path, reference: pd.D
     # A folder that holds something else is never replaced.
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    done = em("fit", "--reference", tmp_path / "stamm.csv", "--out", tmp_path / "mine", "--mapping", tmp_path / "map.yaml")
+    done = em(
+        "fit", "--reference", tmp_path / "stamm.csv", "--out", tmp_path / "mine", "--mapping", tmp_path / "map.yaml"
+    )
     refused(done, "mine")
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 
@@ -72,27 +84,48 @@ def test_fit_from_a_foreign_table_with_a_mapping(tmp_path: Path, reference: pd.D
         ("id,name\n1,A,too,many\n", ["feed.csv"]),
     ],
 )
-def test_bad_files_are_refused_in_one_line(tmp_path: Path, matcher_folder: Path, content: str, words: list[str]) -> None:
+def test_bad_files_are_refused_in_one_line(
+    tmp_path: Path, matcher_folder: Path, content: str, words: list[str]
+) -> None:
     (tmp_path / "feed.csv").write_text(content)
-    refused(em("match", "--matcher", matcher_folder, "--source", tmp_path / "feed.csv", "--out", tmp_path / "out.csv"), *words)
+    refused(
+        em("match", "--matcher", matcher_folder, "--source", tmp_path / "feed.csv", "--out", tmp_path / "out.csv"),
+        *words,
+    )
     assert not (tmp_path / "out.csv").exists()
 
 
 def test_bad_places_are_refused(tmp_path: Path, matcher_folder: Path, source_file: Path) -> None:
-    refused(em("match", "--matcher", matcher_folder, "--source", source_file, "--out", tmp_path / "out.xlsx"), "out.xlsx")
-    refused(em("match", "--matcher", tmp_path / "absent", "--source", source_file, "--out", tmp_path / "o.csv"), "absent")
+    refused(
+        em("match", "--matcher", matcher_folder, "--source", source_file, "--out", tmp_path / "out.xlsx"), "out.xlsx"
+    )
+    refused(
+        em("match", "--matcher", tmp_path / "absent", "--source", source_file, "--out", tmp_path / "o.csv"), "absent"
+    )
     (tmp_path / "file").write_text("")
-    refused(em("match", "--matcher", matcher_folder, "--source", source_file, "--out", tmp_path / "file" / "o.csv"), "file")
-    refused(em("match", "--matcher", matcher_folder, "--source", tmp_path / "nothing.csv", "--out", tmp_path / "o.csv"), "nothing.csv")
+    refused(
+        em("match", "--matcher", matcher_folder, "--source", source_file, "--out", tmp_path / "file" / "o.csv"), "file"
+    )
+    refused(
+        em("match", "--matcher", matcher_folder, "--source", tmp_path / "nothing.csv", "--out", tmp_path / "o.csv"),
+        "nothing.csv",
+    )
 
 
 def test_bad_settings_and_labels_are_refused(tmp_path: Path, reference: pd.DataFrame) -> None:
     master = tmp_path / "master.csv"
     reference.head(300)[["entity_id", "name"]].to_csv(master, index=False)
     (tmp_path / "bad.yaml").write_text("scorer: {iterations: many}\n")
-    refused(em("fit", "--reference", master, "--out", tmp_path / "m", "--config", tmp_path / "bad.yaml"), "scorer.iterations")
+    refused(
+        em("fit", "--reference", master, "--out", tmp_path / "m", "--config", tmp_path / "bad.yaml"),
+        "scorer.iterations",
+    )
     (tmp_path / "labels.csv").write_text("source_id,name,entity_id\n1,Foo,NOT-THERE\n")
-    refused(em("fit", "--reference", master, "--out", tmp_path / "m", "--labels", tmp_path / "labels.csv"), "NOT-THERE", "row 1")
+    refused(
+        em("fit", "--reference", master, "--out", tmp_path / "m", "--labels", tmp_path / "labels.csv"),
+        "NOT-THERE",
+        "row 1",
+    )
     assert not (tmp_path / "m").exists()
 
 

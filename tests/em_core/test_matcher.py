@@ -23,7 +23,9 @@ WHEN = ["run_id", "matched_at"]
 
 
 def records(rows: list[dict[str, object]]) -> pd.DataFrame:
-    return prepare_source(pd.DataFrame([{"source_id": str(i), "name": None, **row} for i, row in enumerate(rows)]), system="crm")
+    return prepare_source(
+        pd.DataFrame([{"source_id": str(i), "name": None, **row} for i, row in enumerate(rows)]), system="crm"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,9 @@ def noisy(reference: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     outside = outside[~outside["entity_id"].isin(reference["entity_id"])].head(100)
     rows = pd.concat([reference.head(400), outside], ignore_index=True)
     source = perturb(rows, seed=99).assign(source_id=rows["entity_id"], source_system="feed", lei=None)
-    truth = pd.DataFrame({"source_id": rows["entity_id"], "entity_id": rows["entity_id"].where(np.arange(500) < 400, None)})
+    truth = pd.DataFrame(
+        {"source_id": rows["entity_id"], "entity_id": rows["entity_id"].where(np.arange(500) < 400, None)}
+    )
     return prepare_source(source.drop(columns="operators")), truth
 
 
@@ -58,7 +62,9 @@ def test_one_row_for_each_record_in_the_same_order(matcher: Matcher, noisy: tupl
 
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 499), min_size=1, max_size=12, unique=True))
-def test_a_part_is_matched_like_the_whole(matcher: Matcher, noisy: tuple[pd.DataFrame, pd.DataFrame], rows: list[int]) -> None:
+def test_a_part_is_matched_like_the_whole(
+    matcher: Matcher, noisy: tuple[pd.DataFrame, pd.DataFrame], rows: list[int]
+) -> None:
     source, _ = noisy
     whole = matcher.match(source).iloc[rows].reset_index(drop=True)
     part = matcher.match(source.iloc[rows].reset_index(drop=True))
@@ -97,7 +103,9 @@ def test_a_very_long_name(matcher: Matcher) -> None:
     assert len(matcher.match(records([{"name": "Very Long Name " * 140}]))) == 1
 
 
-def test_rematching_gives_the_same(matcher: Matcher, matcher_folder: Path, noisy: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+def test_rematching_gives_the_same(
+    matcher: Matcher, matcher_folder: Path, noisy: tuple[pd.DataFrame, pd.DataFrame]
+) -> None:
     source = noisy[0].head(60)
     again = Matcher.load(matcher_folder).match(source)
     pd.testing.assert_frame_equal(matcher.match(source).drop(columns=WHEN), again.drop(columns=WHEN))

@@ -36,8 +36,14 @@ def clean(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
     (target,) = (folder / "lib").glob("python*/site-packages")
     for lender in site.getsitepackages():
         for entry in Path(lender).iterdir():
-            foreign = entry.name.startswith(("_", "entity_matching", "pip", "setuptools")) and entry.name != "_cffi_backend"
-            if foreign and not entry.name.endswith(".so") or entry.name.lower().startswith(_NOT_NEEDED) or entry.suffix == ".pth":
+            foreign = (
+                entry.name.startswith(("_", "entity_matching", "pip", "setuptools")) and entry.name != "_cffi_backend"
+            )
+            if (
+                (foreign and not entry.name.endswith(".so"))
+                or entry.name.lower().startswith(_NOT_NEEDED)
+                or entry.suffix == ".pth"
+            ):
                 continue
             if not (target / entry.name).exists():
                 (target / entry.name).symlink_to(entry)
@@ -54,7 +60,9 @@ def test_contents_equal_the_source_tree(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         shipped = {name for name in archive.namelist() if ".dist-info/" not in name}
         (entry_points,) = [archive.read(n).decode() for n in archive.namelist() if n.endswith("entry_points.txt")]
-    files = {p.relative_to(ROOT) for package in ("em_core", "em_assets") for p in (ROOT / package).rglob("*") if p.is_file()}
+    files = {
+        p.relative_to(ROOT) for package in ("em_core", "em_assets") for p in (ROOT / package).rglob("*") if p.is_file()
+    }
     assert shipped == {str(p) for p in files if "__pycache__" not in p.parts}
     assert "train_ditto = em_core.ditto.entry_point:main" in entry_points and "em = em_core.cli:main" in entry_points
 
@@ -75,6 +83,7 @@ def test_one_epoch_through_the_installed_script(clean: Path, tiny_base: Path, pa
                "--epochs", "1", "--base-model", str(tiny_base))  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == json.loads((tmp_path / "ditto" / "metrics.json").read_text())
-    code = f"from em_core.ditto.predict import DittoModel as D; print(D.load({str(tmp_path / 'ditto')!r}).predict(['COL name VAL a'], ['COL name VAL b']))"
+    load = f"D.load({str(tmp_path / 'ditto')!r})"
+    code = f"from em_core.ditto.predict import DittoModel as D; print({load}.predict(['COL name VAL a'], ['COL name VAL b']))"
     loaded = run(clean, "python", "-c", code)
     assert loaded.returncode == 0 and loaded.stdout.startswith("["), loaded.stderr

@@ -42,7 +42,14 @@ def test_columns_and_docs(index: CandidateIndex) -> None:
 
 
 def test_missing_is_not_different(index: CandidateIndex) -> None:
-    table = features(index, [{"name": "Acme Steel GmbH"}, {"name": "Acme Steel GmbH", "country": "FR"}, {"name": "Acme Steel", "country": "Deutschland"}])
+    table = features(
+        index,
+        [
+            {"name": "Acme Steel GmbH"},
+            {"name": "Acme Steel GmbH", "country": "FR"},
+            {"name": "Acme Steel", "country": "Deutschland"},
+        ],
+    )
     assert np.isnan(table.loc[(0, 0), "same_country"])
     assert table.loc[(1, 0), "same_country"] == 0 and table.loc[(2, 0), "same_country"] == 1
     assert np.isnan(table.loc[(2, 0), "same_form"]) and table.loc[(0, 0), "same_form"] == 1

@@ -44,7 +44,12 @@ def test_a_rung_decides_only_with_labels_that_keep_the_promise() -> None:
         "NAME_UNIQUE": Evidence.of(np.arange(10) > 2, 0.95),
     }
     policy = DecisionPolicy(
-        settings=SETTINGS, auto_threshold=None, review_threshold=0.5, auto_evidence=rungs["ISIN"], rungs=rungs, labels_from="labels"
+        settings=SETTINGS,
+        auto_threshold=None,
+        review_threshold=0.5,
+        auto_evidence=rungs["ISIN"],
+        rungs=rungs,
+        labels_from="labels",
     )
     assert policy.automatic_rungs() == {"LEI"}
     assert "sends everything to review" in policy.in_words()

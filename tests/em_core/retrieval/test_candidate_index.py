@@ -16,7 +16,15 @@ from em_core.retrieval.index import CandidateIndex, RetrievalSettings
 from em_core.schema import prepare_reference
 from em_core.text.fold import fold_all
 
-NAMES = ["Siemens AG", "Siemens Energy AG", "Nestlé S.A.", "Rio Tinto plc", "Rio Tinto Ltd", "Apple Bank for Savings", "Apple Inc."]
+NAMES = [
+    "Siemens AG",
+    "Siemens Energy AG",
+    "Nestlé S.A.",
+    "Rio Tinto plc",
+    "Rio Tinto Ltd",
+    "Apple Bank for Savings",
+    "Apple Inc.",
+]
 LEXICAL = RetrievalSettings(encoder=None)
 
 

@@ -32,7 +32,11 @@ def test_check_digits(kind: str, value: str, clean: str | None) -> None:
     assert check_identifier(kind, value) == clean
 
 
-@given(st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=18, max_size=18), st.integers(0, 17), st.integers(1, 35))
+@given(
+    st.text(alphabet="ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789", min_size=18, max_size=18),
+    st.integers(0, 17),
+    st.integers(1, 35),
+)
 def test_one_changed_letter_breaks_an_lei(stem: str, place: int, step: int) -> None:
     alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
     lei = stem + mod_97_10.calc_check_digits(stem)

@@ -1,0 +1,91 @@
+"""The network: a pre-trained encoder over both records at once, pooled into one logit."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer
+
+from em_core.ditto.base_model import resolve_base_model
+from em_core.errors import UserError
+
+WEIGHTS = "model.safetensors"
+
+
+class PairClassifier(nn.Module):
+    """Logit that two records are the same entity; full attention runs across both records.
+
+    The paper takes the [CLS] vector; the mean over all tokens (`pooling="mean"`) suits sentence encoders better.
+    """
+
+    def __init__(self, encoder: Any, pooling: str, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.pooling = pooling
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(encoder.config.hidden_size, 1)
+
+    @property
+    def token_types(self) -> bool:
+        """Whether the encoder was trained to tell the first text of a pair from the second."""
+        accepts = "token_type_ids" in inspect.signature(self.encoder.forward).parameters
+        return accepts and getattr(self.encoder.config, "type_vocab_size", 0) > 1
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """Logits, shape (pairs,), float32, for id tensors of shape (pairs, tokens)."""
+        types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
+        states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
+        if self.pooling == "cls":
+            pooled = states[:, 0]
+        else:
+            mask = attention_mask.unsqueeze(-1).to(states.dtype)
+            pooled = (states * mask).sum(dim=1) / mask.sum(dim=1)
+        with torch.autocast(pooled.device.type, enabled=False):  # bfloat16 would leave a logit two digits
+            return self.head(self.dropout(pooled.float())).squeeze(-1)
+
+
+def load_base_model(name: str, pooling: str, layers: int | None = None) -> tuple[PairClassifier, Any]:
+    """A classifier with pre-trained encoder (its lowest `layers`, or all) and fresh head, and its tokenizer.
+
+    Raises `UserError` as `resolve_base_model`, or if the encoder has fewer layers.
+    """
+    folder = resolve_base_model(name)
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        has = config.num_hidden_layers
+        if layers is not None and layers > has:
+            raise UserError(f"base model {name}: {layers} layers are wanted, it has {has}")
+        config.num_hidden_layers = layers or has
+        # Single precision even where the checkpoint is stored in half: AdamW needs the mantissa.
+        encoder = AutoModel.from_pretrained(folder, config=config, local_files_only=True).float()
+    except (OSError, ValueError) as error:
+        raise UserError(f"base model {name}: no encoder can be loaded from {folder} ({_first_line(error)})") from error
+    return PairClassifier(encoder, pooling), load_tokenizer(folder)
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The folder's tokenizer, without the fixed padding and truncation that some files carry.
+
+    Loaded by `AutoTokenizer` from `tokenizer.json`: in transformers 5 a `vocab_file=` argument is silently ignored.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: no tokenizer can be loaded ({_first_line(error)})") from error
+    if tokenizer.is_fast:
+        tokenizer.backend_tokenizer.no_padding()
+        tokenizer.backend_tokenizer.no_truncation()
+    return tokenizer
+
+
+def best_device() -> torch.device:
+    """CUDA where there is one, else CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
