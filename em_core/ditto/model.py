@@ -54,6 +54,7 @@ def load_base_model(name: str, pooling: str, layers: int | None = None) -> tuple
     Raises `UserError` as `resolve_base_model`, or if the encoder has fewer layers.
     """
     folder = resolve_base_model(name)
+    quiet_loading()
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         has = config.num_hidden_layers
@@ -65,6 +66,13 @@ def load_base_model(name: str, pooling: str, layers: int | None = None) -> tuple
     except (OSError, ValueError) as error:
         raise UserError(f"base model {name}: no encoder can be loaded from {folder} ({_first_line(error)})") from error
     return PairClassifier(encoder, pooling), load_tokenizer(folder)
+
+
+def quiet_loading() -> None:
+    """No bar for weights that load in a blink; bars of training and scoring stay."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
 
 
 def load_tokenizer(folder: Path) -> Any:

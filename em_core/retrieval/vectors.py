@@ -34,9 +34,10 @@ class NameEncoder:
             from transformers import AutoModel
 
             from em_core.ditto.base_model import resolve_base_model
-            from em_core.ditto.model import best_device, load_tokenizer
+            from em_core.ditto.model import best_device, load_tokenizer, quiet_loading
 
             folder = resolve_base_model(self.model)
+            quiet_loading()
             encoder = AutoModel.from_pretrained(folder, local_files_only=True).float().to(best_device()).eval()
             self._parts = (load_tokenizer(folder), encoder)
         return self._parts

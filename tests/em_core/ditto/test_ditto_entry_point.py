@@ -119,6 +119,22 @@ def test_a_failure_in_training_keeps_the_old_model(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
+def test_a_cancelled_run_leaves_nothing(
+    tmp_path: Path, pairs_file: Path, tiny_base: Path, arguments: Arguments
+) -> None:
+    argv = [*arguments(pairs_file, tmp_path / "model", tiny_base), "--epochs", "1000", "--patience", "1000"]
+    code = "import sys; from em_core.ditto.entry_point import main; sys.exit(main())"
+    run = subprocess.Popen([sys.executable, "-c", code, *argv], stderr=subprocess.PIPE, text=True)
+    assert run.stderr is not None
+    for line in run.stderr:
+        if "epoch 1:" in line:
+            break
+    assert len(list(tmp_path.iterdir())) == 1  # the folder aside
+    run.terminate()
+    assert run.wait(30) == 143
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_without_the_hub_one_line_says_what_to_do(tmp_path: Path, pairs_file: Path) -> None:
     env = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "cache")}
     argv = ["--training-data", str(pairs_file), "--output-path", str(tmp_path / "model")]
