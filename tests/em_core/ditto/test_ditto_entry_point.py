@@ -124,14 +124,12 @@ def test_a_cancelled_run_leaves_nothing(
 ) -> None:
     argv = [*arguments(pairs_file, tmp_path / "model", tiny_base), "--epochs", "1000", "--patience", "1000"]
     code = "import sys; from em_core.ditto.entry_point import main; sys.exit(main())"
-    run = subprocess.Popen([sys.executable, "-c", code, *argv], stderr=subprocess.PIPE, text=True)
-    assert run.stderr is not None
-    for line in run.stderr:
-        if "epoch 1:" in line:
-            break
-    assert len(list(tmp_path.iterdir())) == 1  # the folder aside
-    run.terminate()
-    assert run.wait(30) == 143
+    with subprocess.Popen([sys.executable, "-c", code, *argv], stderr=subprocess.PIPE, text=True) as run:
+        assert run.stderr is not None
+        assert any("epoch 1:" in line for line in run.stderr)
+        assert len(list(tmp_path.iterdir())) == 1  # the folder aside
+        run.terminate()
+        assert run.wait(30) == 143
     assert list(tmp_path.iterdir()) == []
 
 
