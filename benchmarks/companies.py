@@ -31,6 +31,10 @@ from em_core.schema import prepare_reference, prepare_source
 from em_core.settings import FitSettings
 from em_core.text.fold import fold_all
 
+_COLUMNS = (
+    "method", "queries", "recall@10", "top-1", "R@P99", "R@P95", "auto precision", "auto recall", "seconds", "peak MB",
+)  # fmt: skip
+
 
 def load(folder: Path, limit: int | None) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Reference without the unseen groups, training and validation queries."""
@@ -185,18 +189,20 @@ def main() -> None:
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     reference, train, valid = load(arguments.data, arguments.limit)
-    rows = []
+    print("| " + " | ".join(_COLUMNS) + " |\n|" + "---|" * len(_COLUMNS), flush=True)
     if arguments.baselines:
-        rows += tfidf(reference, valid)
-        rows += rapidfuzz_best(reference, valid, fuzz.token_sort_ratio, "rapidfuzz token_sort")
-        rows += rapidfuzz_best(reference, valid, fuzz.ratio, "rapidfuzz ratio")
+        show(tfidf(reference, valid))
+        show(rapidfuzz_best(reference, valid, fuzz.token_sort_ratio, "rapidfuzz token_sort"))
+        show(rapidfuzz_best(reference, valid, fuzz.ratio, "rapidfuzz ratio"))
     for labelled in (True, False) if arguments.labels is None else (arguments.labels,):
         for country in (False, True) if arguments.country is None else (arguments.country,):
-            rows += ours(reference, train, valid, country, labelled, arguments.ditto is not False)
-    columns = list(dict.fromkeys(key for r in rows for key in r))
-    print("| " + " | ".join(columns) + " |\n|" + "---|" * len(columns))
-    for r in rows:
-        print("| " + " | ".join(str(r.get(c, "")) for c in columns) + " |")
+            show(ours(reference, train, valid, country, labelled, arguments.ditto is not False))
+
+
+def show(rows: list[dict[str, object]]) -> None:
+    """Print finished rows."""
+    for row in rows:
+        print("| " + " | ".join(str(row.get(column, "")) for column in _COLUMNS) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -80,9 +80,9 @@ def _print_results(workspace: object, seconds: dict[str, float], console: Consol
     results = workspace.tables.read(RESULT_TABLE).drop(columns="source_file")
     truth = prepare_truth(read_table(workspace.truth), origin="truth.csv") if workspace.truth else None
     table = Table(title="Matched records")
-    for column in ("feed", "records", "auto-matched", "review", "no match", "precision", "recall"):
+    for column in ("feed", "records", "auto", "review", "no match", "precision", "recall"):
         table.add_column(column, justify="left" if column == "feed" else "right")
-    for feed, part in [*results.groupby("source_system"), ("all feeds with truth", _with_truth(results, truth))]:
+    for feed, part in [*results.groupby("source_system"), ("both with truth", _with_truth(results, truth))]:
         evaluation = evaluate(part, _truth_of(truth, part))
         decided = part["decision"].value_counts()
         counts = [f"{int(decided.get(d, 0)):,}" for d in ("auto_match", "review", "no_match")]

@@ -99,11 +99,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         settings = TrainSettings(**{name: getattr(args, name) for names in GROUPS.values() for name in names})
-        with _unwound_by_sigterm():
-            metrics = _run(args, settings)
     except ValidationError as error:
         first = error.errors()[0]
         _refuse(f"--{str(first['loc'][0]).replace('_', '-')} {first['input']}: {first['msg']}")
+    try:
+        with _unwound_by_sigterm():
+            metrics = _run(args, settings)
     except UserError as error:
         _refuse(str(error))
     sys.stdout.write(json.dumps(metrics) + "\n")
@@ -138,7 +139,6 @@ def _run(args: argparse.Namespace, settings: TrainSettings) -> dict[str, Any]:
                 from em_core.ditto.train import train
 
                 transformers_logging.set_verbosity_error()  # its notes on unused heads of a checkpoint mislead here
-                transformers_logging.disable_progress_bar()
                 trained = train(settings, splits, on_epoch)
                 manifest = Manifest(
                     attributes=attributes_in([*splits.train["left_entity"], *splits.train["right_entity"]]),

@@ -58,13 +58,13 @@ def load_base_model(name: str, pooling: str, layers: int | None = None) -> tuple
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         has = config.num_hidden_layers
-        if layers is not None and layers > has:
-            raise UserError(f"base model {name}: {layers} layers are wanted, it has {has}")
-        config.num_hidden_layers = layers or has
+        config.num_hidden_layers = min(layers or has, has)
         # Single precision even where the checkpoint is stored in half: AdamW needs the mantissa.
         encoder = AutoModel.from_pretrained(folder, config=config, local_files_only=True).float()
     except (OSError, ValueError) as error:
         raise UserError(f"base model {name}: no encoder can be loaded from {folder} ({_first_line(error)})") from error
+    if layers is not None and layers > has:
+        raise UserError(f"base model {name}: {layers} layers are wanted, it has {has}")
     return PairClassifier(encoder, pooling), load_tokenizer(folder)
 
 
