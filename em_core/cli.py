@@ -163,6 +163,8 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     for noisy in ("faiss", "httpx", "transformers", "huggingface_hub", "alembic", "mlflow"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # OpenMP threads that wait must sleep: spinning ones stop each other on a busy machine. Read when torch loads.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     code = 0
     try:
         app()

