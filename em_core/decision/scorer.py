@@ -17,10 +17,9 @@ from pydantic import BaseModel, Field
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import GroupKFold
 
-from em_core.decision.features import FEATURES, best_other
+from em_core.decision.features import best_other
 from em_core.errors import UserError
 
-_LIST_FEATURES = ("pair_logit", "pair_gap", "list_mass", "pair_rank", "ditto_logit", "ditto_gap")
 _FILES = ("scorer_pair.skops", "scorer_list.skops")
 
 
@@ -161,8 +160,3 @@ def fit_list_model(
 def _without_empty(table: np.ndarray) -> np.ndarray:
     """Columns that are missing everywhere as a constant: the binning of scikit-learn needs one value to bin."""
     return np.where(np.isnan(table).all(axis=0), np.float32(0), table)
-
-
-def feature_names() -> list[str]:
-    """Column names of the list model's input."""
-    return [*FEATURES, *_LIST_FEATURES]
