@@ -30,6 +30,7 @@ from em_core.retrieval.lexical import LexicalIndex
 from em_core.schema import prepare_reference, prepare_source
 from em_core.settings import FitSettings
 from em_core.text.fold import fold_all
+from em_core.text.name_table import search_texts
 
 _COLUMNS = (
     "method", "queries", "recall@10", "top-1", "R@P99", "R@P95", "auto precision", "auto recall", "seconds", "peak MB",
@@ -150,7 +151,7 @@ def ours(
         results = matcher.match(source, timings=timings)
         match_seconds = time.perf_counter() - start
         logging.info("match seconds: %s; %s of %s pairs to Ditto", timings.seconds, timings.ditto_pairs, timings.pairs)
-        ranked = matcher.engine.index.search(fold_all(valid["name"]))
+        ranked = matcher.engine.index.search(search_texts(valid["name"]))
     # Ranking metrics look at the best candidate even where the decision is no_match.
     groups = reference.set_index("entity_id")["group_id"]
     best = results["matched_entity_id"].where(

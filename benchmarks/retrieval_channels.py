@@ -16,7 +16,7 @@ from companies import load
 from em_core.retrieval.index import CandidateIndex, RetrievalSettings
 from em_core.retrieval.vectors import NameEncoder
 from em_core.schema import prepare_reference
-from em_core.text.fold import fold_all
+from em_core.text.name_table import search_texts
 
 _AT = (1, 5, 10, 20)
 
@@ -36,7 +36,7 @@ def main() -> None:
     arguments = parser.parse_args()
     reference, _, valid = load(arguments.data, None)
     groups, wanted = reference["group_id"].to_numpy(), valid["group_id"].to_numpy()
-    known, names = (valid["unseen"] != "True").to_numpy(), fold_all(valid["name"])
+    known, names = (valid["unseen"] != "True").to_numpy(), search_texts(valid["name"])
     index = CandidateIndex.build(prepare_reference(reference.drop(columns="group_id")), RetrievalSettings())
     print("| channels | " + " | ".join(f"recall@{k}" for k in _AT) + " | search seconds |")
     print("|---|" + "---|" * (len(_AT) + 1))

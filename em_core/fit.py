@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _SMALLEST_REFERENCE = 200
-_FEW_RUNG_LABELS = 100
 _RECALL_AT = (1, 5, 10, 20)
 
 
@@ -132,11 +131,12 @@ def _fit_into(
     ranked = rank(candidates, probability, len(mine))
     known, is_right = target >= 0, np.r_[right, False][ranked.best]
     policy = DecisionPolicy(
-        settings=settings.policy, auto_threshold=None, review_threshold=0.5, auto_evidence=rungs["NAME_UNIQUE"], rungs=rungs,
+        settings=settings.policy, auto_threshold=None, review_threshold=0.5, auto_evidence=Evidence.of(np.zeros(0, dtype=bool),
+        settings.policy.certainty), rungs=rungs,
         labels_from=_labels_from(mine[~training]),
     )  # fmt: skip
     hits = engine.exact(records, hidden)
-    by_rule = (hits.state == "hit") & np.isin(hits.rung, sorted(policy.automatic_rungs()))
+    by_rule = hits.first(policy.automatic_rungs())[0] != ""
     judged = ~training & usable & ~by_rule & ~np.isin(hits.state, ["conflict", "ambiguous"])
     stands = judged & may_match(ranked, features["same_identifier"].to_numpy(), settings.policy.tie)
     auto, _, accepted = fit_thresholds(ranked.confidence[stands], is_right[stands], known[stands], settings.policy)
@@ -158,6 +158,11 @@ def _fit_into(
         ).recall,
         "ditto_share": timings.ditto_pairs / max(1, timings.pairs),
         "thresholds": policy.in_words(),
+        "rungs": {
+            code: {"labels": e.labels, "errors": e.errors, "automatic": code in policy.automatic_rungs()}
+            for code, e in rungs.items()
+            if e.labels
+        },
         "seconds": {name: round(value, 1) for name, value in timings.seconds.items()}
         | {"fit": round(time.perf_counter() - start, 1)},
     }
@@ -197,15 +202,15 @@ def _labels_from(queries: pd.DataFrame) -> str:
 def _measure_rungs(engine: Engine, queries: pd.DataFrame, ids: pd.Index, settings: FitSettings) -> dict[str, Evidence]:
     """How often each rung's hits are right, on the user's labels where they hit often enough, else on all records."""
     hits = engine.exact(profile(queries), hidden_positions(queries, engine.index.reference))
-    right = hits.entity == ids.get_indexer(pd.Index(queries["entity_id"]))
-    hit = (hits.state == "hit") & (hits.entity >= 0)
+    target = ids.get_indexer(pd.Index(queries["entity_id"]))
     labelled = (queries["origin"] == "label").to_numpy()
     out = {}
     for code in RUNGS:
-        mine = hit & (hits.rung == code)
-        if (mine & labelled).sum() >= _FEW_RUNG_LABELS:
+        entity = hits.of(code)
+        mine = entity >= 0
+        if (mine & labelled).sum() >= settings.policy.rung_labels:
             mine &= labelled
-        out[code] = Evidence.of(right[mine], settings.policy.certainty)
+        out[code] = Evidence.of((entity == target)[mine], settings.policy.certainty)
     return out
 
 

@@ -73,7 +73,7 @@ class Engine:
         self.index = index
         self.ditto = ditto
         self.features = PairFeatures(index.profile)
-        self.exact = ExactStage.build(index.profile, index.documents, index.owner)
+        self.exact = ExactStage.build(index.profile, index.reference["aliases"])
 
     def candidates(
         self, records: pd.DataFrame, hidden: np.ndarray | None, wanted: np.ndarray, timings: Timings
@@ -81,7 +81,7 @@ class Engine:
         """Candidates and pair features of the records that are `wanted` (n,) bool; `query` is a position in `records`."""
         rows = np.flatnonzero(wanted)
         start = time.perf_counter()
-        found = self.index.search(records["full"].to_numpy()[rows], None if hidden is None else hidden[rows])
+        found = self.index.search(records["search"].to_numpy()[rows], None if hidden is None else hidden[rows])
         found["query"] = rows[found["query"].to_numpy()]
         timings.add("retrieve", start)
         start = time.perf_counter()
@@ -151,7 +151,7 @@ class Matcher:
         records = profile(source)
         hits = self.engine.exact(records)
         bad_input = (records["full"] == "").to_numpy()
-        done = (hits.state == "hit") & np.isin(hits.rung, sorted(self.policy.automatic_rungs()))
+        done = hits.first(self.policy.automatic_rungs())[0] != ""
         timings.add("exact", start)
         candidates, features = self.engine.candidates(records, None, ~done & ~bad_input, timings)
         start = time.perf_counter()
@@ -165,7 +165,7 @@ class Matcher:
         start = time.perf_counter()
         identifier = features["same_identifier"].to_numpy()
         decisions = decide(self.policy, hits, candidates, probability, ditto, identifier, bad_input)
-        reference, entities = self.engine.index.reference, self.engine.index.profile
+        reference = self.engine.index.reference
         nearest = decisions.entity.copy()
         if len(candidates):
             order = np.lexsort((candidates["rank"].to_numpy(), -probability, query))
@@ -187,7 +187,7 @@ class Matcher:
                 "reason": reasons(reference, decisions, hits, self.policy, nearest),
                 "runner_up_id": ids[decisions.runner_up],
                 "margin": decisions.margin,
-                "evidence": evidence(source, records, reference, entities, nearest),
+                "evidence": evidence(records, reference, self.engine.exact, hits, decisions, nearest),
                 "run_id": run_id,
                 "matcher_version": self.version,
                 "reference_version": self.reference_version,

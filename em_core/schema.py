@@ -19,14 +19,18 @@ from pandera.errors import SchemaErrors
 
 from em_core.errors import UserError
 
-IDENTIFIERS = ("lei", "isin", "cusip", "figi")
+IDENTIFIERS = ("lei", "isin", "cusip", "sedol", "figi", "cik", "vat", "registration_number")
 ATTRIBUTES: dict[str, str] = {
     "name": "company name as the master or the feed writes it",
     "aliases": "former names and trade names (list of text)",
     "lei": "Legal Entity Identifier, ISO 17442",
     "isin": "International Securities Identification Number, ISO 6166",
     "cusip": "CUSIP of a North American security",
+    "sedol": "SEDOL of a security, London Stock Exchange",
     "figi": "Financial Instrument Global Identifier",
+    "cik": "Central Index Key of a registrant, SEC",
+    "vat": "value added tax number, with or without country prefix",
+    "registration_number": "company number in its country's register",
     "ticker": "exchange ticker; means something only together with exchange or country",
     "exchange": "exchange or market code",
     "country": "country, ISO 3166-1 alpha-2 after preparation",
@@ -134,6 +138,13 @@ _HEADERS: dict[str, tuple[str, ...]] = {
     "lei": ("leicode", "legalentityidentifier"),
     "isin": ("isincode", "primaryisin"),
     "cusip": ("cusipcode", "primarycusip"),
+    "sedol": ("sedolcode", "primarysedol"),
+    "cik": ("cikstr", "ciknumber", "seccik", "centralindexkey"),
+    "vat": ("vatnumber", "vatno", "vatid", "vatregistrationnumber", "ustid", "ustidnr", "taxid", "tva", "partitaiva", "btwnummer"),
+    "registration_number": ("registrationno", "companynumber", "companyno", "companyregistrationnumber", "registerednumber", "crn",
+    "siren", "siret",
+                            "orgnr", "organisationnumber", "organizationnumber", "kvk", "handelsregisternummer", "registryid",
+                            "entityregistrationauthorityentityid", "businessregistrationnumber"),
     "figi": ("bbgid", "compositefigi", "openfigi"),
     "ticker": ("primaryticker", "tickersymbol", "symbol"),
     "exchange": ("exchangecode", "mic", "primaryexchange", "primaryexchangecode", "market"),

@@ -35,6 +35,15 @@ def rank(candidates: pd.DataFrame, probability: np.ndarray, n: int) -> Ranked:
     return Ranked(best, second, values[best], values[second])
 
 
+def _probability_of(
+    candidates: pd.DataFrame, probability: np.ndarray, rows: np.ndarray, entity: np.ndarray
+) -> np.ndarray:
+    """(len(rows),) probability of the pair of record and entity, NaN where retrieval did not propose it."""
+    found = pd.DataFrame({"query": candidates["query"], "entity": candidates["entity"], "p": probability})
+    wanted = pd.DataFrame({"query": rows, "entity": entity})
+    return wanted.merge(found, on=["query", "entity"], how="left")["p"].to_numpy(dtype=np.float64)
+
+
 def may_match(ranked: Ranked, identifier: np.ndarray, tie: float) -> np.ndarray:
     """(n,) bool: the best candidate stands alone and no valid identifier speaks against it.
 
@@ -98,26 +107,18 @@ def decide(
     runner_up = np.where(reviewed | auto, second, -1)
     confidence, margin = ranked.confidence.astype(np.float64), (ranked.confidence - ranked.runner_up).astype(np.float64)
 
-    exact = (hits.state == "hit") & np.isin(hits.rung, sorted(policy.automatic_rungs()))
+    rung, sure = hits.first(policy.automatic_rungs())
+    exact = rung != ""
     expected = {code: evidence.expected for code, evidence in policy.rungs.items()}
-    confidence[exact] = [expected[code] for code in hits.rung[exact]]
+    confidence[exact] = [expected[code] for code in rung[exact]]
     margin[exact], runner_up[exact] = confidence[exact], -1
-    decision[exact], stage[exact], method[exact], entity[exact] = (
-        "auto_match",
-        "exact",
-        hits.rung[exact],
-        hits.entity[exact],
-    )
+    decision[exact], stage[exact], method[exact], entity[exact] = "auto_match", "exact", rung[exact], sure[exact]
 
     open_hit = np.isin(hits.state, ["conflict", "ambiguous"])
-    scored = (
-        dict(zip(zip(candidates["query"], candidates["entity"], strict=True), probability, strict=True))
-        if open_hit.any()
-        else {}
-    )
-    for row in np.flatnonzero(open_hit):
-        confidence[row] = scored.get((row, hits.entity[row]), np.nan)
-        margin[row] = confidence[row] - scored.get((row, hits.other[row]), 0.0)
+    rows = np.flatnonzero(open_hit)
+    confidence[rows] = _probability_of(candidates, probability, rows, hits.entity[rows])
+    other = _probability_of(candidates, probability, rows, hits.other[rows])
+    margin[rows] = confidence[rows] - np.nan_to_num(other)
     decision[open_hit], stage[open_hit] = "review", "exact"
     method[open_hit] = np.where(hits.state[open_hit] == "conflict", "CONFLICT", "AMBIGUOUS")
     entity[open_hit], runner_up[open_hit] = hits.entity[open_hit], hits.other[open_hit]

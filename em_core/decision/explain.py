@@ -10,44 +10,123 @@ from rapidfuzz import fuzz
 from rapidfuzz.process import cpdist
 
 from em_core.decision.decide import Decisions
-from em_core.decision.exact import ExactHits
+from em_core.decision.exact import RUNGS, ExactHits, ExactStage
 from em_core.decision.policy import DecisionPolicy
 from em_core.schema import IDENTIFIERS
+from em_core.text.identifiers import CHECKED_KINDS, State
+from em_core.text.repair import one_edit_repair
 
-_COMPARED = ("country", "region", "city", "postal_code", "host", "industry", "form", *IDENTIFIERS)
-_WORDS = {"host": "website", "form": "legal form", "postal_code": "postal code"}
+_COMPARED = ("country", "subdivision", "city", "postal_code", "domain", "industry", "form", *IDENTIFIERS)
+_WORDS = {
+    "domain": "website",
+    "form": "legal form",
+    "postal_code": "postal code",
+    "subdivision": "region",
+    "registration_number": "registration number",
+}
+_RELATIONS = {
+    "same": "the same name", "form": "the same name with a legal form that excludes this one",
+    "group": "the name of another member of the group",
+    "acronym": "one is the acronym of the other", "similar": "shared words", "different": "another name",
+}  # fmt: skip
 
 
 def evidence(
-    source: pd.DataFrame, records: pd.DataFrame, reference: pd.DataFrame, entities: pd.DataFrame, nearest: np.ndarray
+    records: pd.DataFrame,
+    reference: pd.DataFrame,
+    stage: ExactStage,
+    hits: ExactHits,
+    decisions: Decisions,
+    nearest: np.ndarray,
 ) -> np.ndarray:
     """(n,) JSON text: per attribute `agrees`, `differs` or `invalid`, for the nearest entity of each record (-1 = none).
 
-    Attributes that are missing on either side are left out. `records` and `entities` are profiles of `source` and `reference`.
+    Attributes that are missing on either side are left out. `records`: profiles of the source records. An invalid identifier comes with
+    the reference's identifier that is one edit away, if exactly one is. `group` says what ties the entity to the runner-up.
     """
-    out: list[dict[str, object]] = [{} for _ in range(len(source))]
-    for kind in IDENTIFIERS:
-        for row in np.flatnonzero(records[f"{kind}_bad"].to_numpy()):
-            out[row][kind] = "invalid: fails its check digits"
+    out: list[dict[str, object]] = [{} for _ in range(len(records))]
+    entities = stage.entities
+    _identifier_quality(out, records, reference, stage)
     rows = np.flatnonzero(nearest >= 0)
     there = nearest[rows]
     left, right = records.iloc[rows], entities.iloc[there]
     similarity = cpdist(
         left["core"].to_numpy(), right["core"].to_numpy(), scorer=fuzz.token_sort_ratio, dtype=np.float32
     )
+    relation = stage.compare(records, rows, there)["relation"]
     names, ids = reference["name"].to_numpy()[there], reference["entity_id"].to_numpy()[there]
-    given = source["name"].to_numpy()[rows]
-    for row, name, entity, own, value in zip(rows, names, ids, given, similarity, strict=True):
-        out[row] = {
-            "entity_id": entity,
-            "name": {"source": own, "reference": name, "similarity": round(float(value))},
-        } | out[row]
+    given = records["written"].to_numpy()[rows]
+    for row, name, entity, own, value, how in zip(rows, names, ids, given, similarity, relation, strict=True):
+        compared: dict[str, object] = {"source": own or None, "reference": name, "similarity": round(float(value))}
+        if how in _RELATIONS:
+            compared["relation"] = _RELATIONS[how]
+        out[row] = {"entity_id": entity, "name": compared} | out[row]
     for column in _COMPARED:
         a, b = left[column].to_numpy(), right[column].to_numpy()
         both = (a != "") & (b != "")
-        for row, same in zip(rows[both], (a == b)[both], strict=True):
-            out[row][_WORDS.get(column, column)] = "agrees" if same else "differs"
+        same = a == b
+        if column in IDENTIFIERS:
+            several = both & ~same
+            same[several] = [
+                not set(x.split()).isdisjoint(y.split()) for x, y in zip(a[several], b[several], strict=True)
+            ]
+            # A firm has many securities and several registers: another number contradicts nothing.
+            both &= same | (column in ("lei", "cik"))
+        for row, agrees in zip(rows[both], same[both], strict=True):
+            out[row][_WORDS.get(column, column)] = "agrees" if agrees else "differs"
+    _groups(out, reference, entities, decisions)
+    for code in ("ALIAS_COUNTRY", "ALIAS_UNIQUE"):
+        said = hits.notes.get(code)
+        if said is not None:
+            for row in np.flatnonzero((hits.rung == code) & (hits.state == "hit")):
+                out[row]["other name"] = said[row]
     return np.array([json.dumps(item, ensure_ascii=False) for item in out], dtype=object)
+
+
+def _identifier_quality(
+    out: list[dict[str, object]], records: pd.DataFrame, reference: pd.DataFrame, stage: ExactStage
+) -> None:
+    """What is wrong with a record's identifiers, and what may have been meant."""
+    for kind in IDENTIFIERS:
+        word = _WORDS.get(kind, kind)
+        for row in np.flatnonzero((records[f"{kind}_state"] == State.PLACEHOLDER.value).to_numpy()):
+            out[row][word] = "placeholder"
+        bad = records[f"{kind}_bad"].to_numpy(dtype=object)
+        known, owner = stage.identifiers[kind]
+        for row in np.flatnonzero(bad != ""):
+            text = "invalid: fails its check digits" if kind in CHECKED_KINDS else "invalid"
+            meant = one_edit_repair(kind, bad[row], known) if " " not in bad[row] else None
+            if meant is not None:
+                entity = owner[known.find(np.array([meant], dtype=object))[1]]
+                if len(set(entity)) == 1:
+                    text += f"; one edit from {meant} of '{reference['name'].iloc[entity[0]]}'"
+            out[row][f"invalid {word}" if records[kind].iloc[row] else word] = text
+
+
+def _groups(
+    out: list[dict[str, object]], reference: pd.DataFrame, entities: pd.DataFrame, decisions: Decisions
+) -> None:
+    """What ties the chosen entity to the runner-up: a parent in the reference, or names that differ in designators alone."""
+    rows = np.flatnonzero((decisions.entity >= 0) & (decisions.runner_up >= 0))
+    if not len(rows):
+        return
+    first, second = decisions.entity[rows], decisions.runner_up[rows]
+    ids, parents = reference["entity_id"].to_numpy(dtype=object), reference["parent_id"].to_numpy(dtype=object)
+    core = entities["compact"].to_numpy(dtype=object)
+    key = entities["core_key"].to_numpy(dtype=object)
+    for row, one, other in zip(rows, first, second, strict=True):
+        how = ""
+        if parents[one] is not None and parents[one] == ids[other]:
+            how = "its parent"
+        elif parents[other] is not None and parents[other] == ids[one]:
+            how = "its subsidiary"
+        elif parents[one] is not None and parents[one] == parents[other]:
+            how = "of the same parent"
+        elif core[one] == core[other] and key[one] != key[other]:
+            designators = [" ".join(key[x].partition("|")[2].split()) or "none" for x in (one, other)]
+            how = f"same name, another designator ({designators[0]} / {designators[1]})"
+        if how:
+            out[row]["group"] = {"entity_id": ids[other], "name": reference["name"].iloc[other], "relation": how}
 
 
 def reasons(
@@ -76,9 +155,13 @@ def reasons(
             out[row] = "No reference name shares any letters with this one."
         elif stage == "exact" and decision == "auto_match":
             rung = policy.rungs[method]
-            what = "whole name, unique in the reference," if method == "NAME_UNIQUE" else method
+            note = hits.notes[method][row] if method in hits.notes else ""
+            helped = (
+                f" ('{note}')" if note and method.startswith("ALIAS") else f" (of several, by {note})" if note else ""
+            )
             out[row] = (
-                f"Same {what} as '{match}'; this rule was right on {rung.labels - rung.errors:,} of {rung.labels:,} labelled records."
+                f"Same {RUNGS[method]} as '{match}'{helped}; "
+                f"this rule was right on {rung.labels - rung.errors:,} of {rung.labels:,} labelled records."
             )
         elif stage == "exact":
             out[row] = f"{hits.why[row][0].upper()}{hits.why[row][1:]}: '{match}'{against}."

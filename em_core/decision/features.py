@@ -12,6 +12,9 @@ from rapidfuzz.distance import JaroWinkler, Prefix
 from rapidfuzz.process import cpdist
 
 from em_core.schema import IDENTIFIERS
+from em_core.text.distinct import over_distinct_rows
+from em_core.text.fold import over_distinct
+from em_core.text.forms import form_agreement
 from em_core.text.rarity import Rarity, WordBags
 
 # Name -> what it says. The order is the order of the columns.
@@ -46,10 +49,15 @@ FEATURES: dict[str, str] = {
     "same_region": "1 same region, 0 another one, missing if either is unknown",
     "same_city": "edit similarity of the cities (0-100), missing if either is unknown",
     "same_postal_code": "1 same postal code, 0 another one, missing if either is unknown",
-    "same_host": "1 same web host, 0 another one, missing if either is unknown",
+    "same_domain": "1 same registrable web domain, 0 another one, missing if either is unknown",
     "same_industry": "edit similarity of the industries (0-100), missing if either is unknown",
     "same_ticker": "1 same ticker and exchange or country, 0 another ticker, missing otherwise",
-    "same_identifier": "1 a valid identifier agrees, 0 one disagrees and none agrees, missing if there is none to compare",
+    "same_identifier": "1 an identifier agrees, 0 the LEI or CIK differs and none agrees, missing otherwise",
+    "same_designators": "1 same holding, group, branch, country, number and fund designators, 0 others, missing if neither has any",
+    "same_class": "1 same share class, 0 another one, missing if either names none",
+    "acronym": "1 one name is made of the initials of the other, 0 if not, missing for names of one long word",
+    "form_agreement": "1 same legal form, 0.75 written for one another, 0 they exclude each other, missing if either has none",
+    "country_of_form": "1 the candidate's country knows the record's legal form, 0 it does not, missing if either is unknown",
 }
 
 
@@ -123,19 +131,74 @@ def _row_max(matrix: sp.csr_matrix) -> np.ndarray:
     return matrix.max(axis=1).toarray().ravel()
 
 
+def _shared(query: np.ndarray, entity: np.ndarray) -> np.ndarray:
+    """1.0 if two cells of blank-separated values share one, 0.0 if not, NaN where either is empty."""
+    out = _equal(query, entity)
+    several = np.flatnonzero(
+        (out == 0) & np.array([" " in a or " " in b for a, b in zip(query, entity, strict=True)], dtype=bool)
+    )
+    out[several] = [not set(query[i].split()).isdisjoint(entity[i].split()) for i in several]
+    return out
+
+
 def _identifiers(query: pd.DataFrame, entity: pd.DataFrame) -> np.ndarray:
-    equal = np.stack([_equal(query[kind].to_numpy(), entity[kind].to_numpy()) for kind in IDENTIFIERS])
-    some = ~np.isnan(equal).all(axis=0)
-    return np.where(some, np.nanmax(np.where(np.isnan(equal), -1.0, equal), axis=0), np.nan).astype(np.float32)
+    """A firm has one LEI and one CIK, but many securities and numbers of several registers: only the first two can contradict."""
+    equal = {kind: _shared(query[kind].to_numpy(), entity[kind].to_numpy()) for kind in IDENTIFIERS}
+    for kind in set(IDENTIFIERS) - {"lei", "cik"}:
+        equal[kind] = np.where(equal[kind] == 1, 1.0, np.nan)
+    values = np.stack(list(equal.values()))
+    some = ~np.isnan(values).all(axis=0)
+    return np.where(some, np.nanmax(np.where(np.isnan(values), -1.0, values), axis=0), np.nan).astype(np.float32)
 
 
 def _tickers(query: pd.DataFrame, entity: pd.DataFrame) -> np.ndarray:
     """A ticker alone says nothing: it needs the same exchange or country on both sides."""
-    same = _equal(query["ticker"].to_numpy(), entity["ticker"].to_numpy())
-    place = _equal(query["exchange"].to_numpy(), entity["exchange"].to_numpy())
-    country = _equal(query["country"].to_numpy(), entity["country"].to_numpy())
-    known = (place == 1) | (country == 1)
+    same = _equal(query["symbol"].to_numpy(), entity["symbol"].to_numpy())
+    venue = _equal(query["venue"].to_numpy(), entity["venue"].to_numpy())
+    country = _equal(query["venue_country"].to_numpy(), entity["venue_country"].to_numpy())
+    known = (venue == 1) | (country == 1)
     return np.where(known, same, np.nan).astype(np.float32)
+
+
+def _after_core(core_key: str) -> str:
+    return core_key.partition("|")[2]
+
+
+def _designators(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    a, b = over_distinct(left, _after_core, ""), over_distinct(right, _after_core, "")
+    return np.where((a == "") & (b == ""), np.nan, a == b).astype(np.float32)
+
+
+def _class_of(designators: str) -> str:
+    return next((code for code in designators.split() if code.startswith("class:")), "")
+
+
+def _classes(designators: pd.Series) -> np.ndarray:
+    return over_distinct(designators, _class_of, "")
+
+
+def _acronyms(query: pd.DataFrame, entity: pd.DataFrame) -> np.ndarray:
+    sides = [(frame["compact"].to_numpy(), frame["acronym"].to_numpy()) for frame in (query, entity)]
+    (left, left_initials), (right, right_initials) = sides
+    comparable = ((left_initials == "") & (right_initials != "")) | ((left_initials != "") & (right_initials == ""))
+    equal = ((left == right_initials) & (left != "")) | ((right == left_initials) & (right != ""))
+    return np.where(equal, 1.0, np.where(comparable, 0.0, np.nan)).astype(np.float32)
+
+
+def _forms(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    out = over_distinct_rows((left, right), form_agreement).astype(np.float32) if len(left) else np.zeros(0, np.float32)
+    out[(left == "") | (right == "")] = np.nan
+    return out
+
+
+def _known_there(jurisdictions: str, country: str) -> float:
+    return float(country in jurisdictions.split()) if jurisdictions and country else np.nan
+
+
+def _country_of_form(jurisdictions: np.ndarray, country: np.ndarray) -> np.ndarray:
+    if not len(country):
+        return np.zeros(0, np.float32)
+    return over_distinct_rows((jurisdictions, country), _known_there).astype(np.float32)
 
 
 class PairFeatures:
@@ -192,14 +255,19 @@ class PairFeatures:
             "same_numbers": numbers,
             "namesakes": self._namesakes[columns],
             "same_country": _equal(query["country"].to_numpy(), entity["country"].to_numpy()),
-            "same_region": _equal(query["region"].to_numpy(), entity["region"].to_numpy()),
+            "same_region": _equal(query["subdivision"].to_numpy(), entity["subdivision"].to_numpy()),
             "same_city": _similar(fuzz.ratio, query["city"].to_numpy(), entity["city"].to_numpy()),
             "same_postal_code": _equal(query["postal_code"].to_numpy(), entity["postal_code"].to_numpy()),
-            "same_host": _equal(query["host"].to_numpy(), entity["host"].to_numpy()),
+            "same_domain": _equal(query["domain"].to_numpy(), entity["domain"].to_numpy()),
             "same_industry": _similar(
                 fuzz.token_set_ratio, query["industry"].to_numpy(), entity["industry"].to_numpy()
             ),
             "same_ticker": _tickers(query, entity),
             "same_identifier": _identifiers(query, entity),
+            "same_designators": _designators(query["core_key"].to_numpy(), entity["core_key"].to_numpy()),
+            "same_class": _equal(_classes(query["designators"]), _classes(entity["designators"])),
+            "acronym": _acronyms(query, entity),
+            "form_agreement": _forms(left["form"], right["form"]),
+            "country_of_form": _country_of_form(query["jurisdictions"].to_numpy(), entity["country"].to_numpy()),
         }
         return pd.DataFrame({name: np.asarray(out[name], dtype=np.float32) for name in FEATURES})

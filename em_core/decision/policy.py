@@ -16,6 +16,10 @@ class PolicySettings(BaseModel):
     max_missed: float = Field(
         0.01, ge=0, lt=1, description="share of known records whose right entity may end as no_match"
     )
+    rung_precision: float = Field(
+        0.995, gt=0, lt=1, description="measured precision that a rule of the exact stage needs to decide alone"
+    )
+    rung_labels: int = Field(100, ge=1, description="labelled records that such a rule must have hit")
     tie: float = Field(0.05, ge=0, le=1, description="two candidates closer than this are AMBIGUOUS")
 
 
@@ -57,9 +61,12 @@ class DecisionPolicy(BaseModel):
     labels_from: str = Field(description="what the labels are: the noise model, the user's labels, or both")
 
     def automatic_rungs(self) -> set[str]:
-        """Rungs of the exact stage whose measured precision keeps the promise. A rung without a label does not decide."""
+        """Rungs of the exact stage that may decide alone: enough labels, and right on nearly all of them."""
+        needed = max(self.settings.precision, self.settings.rung_precision)
         return {
-            code for code, e in self.rungs.items() if e.precision is not None and e.precision >= self.settings.precision
+            code
+            for code, e in self.rungs.items()
+            if e.precision is not None and e.labels >= self.settings.rung_labels and e.precision >= needed
         }
 
     def in_words(self) -> str:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from anyascii import anyascii
-from stdnum import cusip, figi, isin, lei
+from stdnum import cusip, figi, isin
+from stdnum.gb import sedol
 from stdnum.iso7064 import mod_97_10
 
 from em_core.pairs.noise_channels import Channel
@@ -16,19 +17,15 @@ from em_core.pairs.noise_lexicon import countries
 from em_core.pairs.noise_random import Dice, Mix
 from em_core.pairs.noise_words import Scene
 from em_core.schema import IDENTIFIERS
+from em_core.text.identifiers import State, check_identifier
 
 _LETTERS, _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "0123456789"
-_VALID: dict[str, Callable[[str], bool]] = {
-    "lei": lei.is_valid,
-    "isin": isin.is_valid,
-    "cusip": cusip.is_valid,
-    "figi": figi.is_valid,
-}
-# The check digits of a body, by the standard of the identifier.
+# The check digits of a body, by the standard of the identifier. Numbers of registers have no check digits of one kind.
 _CHECK: dict[str, tuple[int, Callable[[str], str]]] = {
     "lei": (2, mod_97_10.calc_check_digits),
     "isin": (1, isin.calc_check_digit),
     "cusip": (1, cusip.calc_check_digit),
+    "sedol": (1, sedol.calc_check_digit),
     "figi": (1, figi.calc_check_digit),
 }
 # Registered office here, business there: where trading addresses of such firms usually are.
@@ -63,8 +60,12 @@ _STREETS = (
 )
 
 
+def _is_valid(kind: str, value: str) -> bool:
+    return check_identifier(kind, value).state in (State.VALID, State.UNCHECKED)
+
+
 def broken_identifier(kind: str, value: str, dice: Dice) -> str:
-    """The identifier with one character wrong, swapped or missing, so that its check digits fail."""
+    """The identifier with one character wrong, swapped or missing, so that its check digits (where it has some) fail."""
     for _ in range(20):
         spot = dice.below(len(value) - 1)
         roll = dice.below(3)
@@ -74,15 +75,19 @@ def broken_identifier(kind: str, value: str, dice: Dice) -> str:
             wrong = value[:spot] + value[spot + 1] + value[spot] + value[spot + 2 :]
         else:
             wrong = value[:spot] + value[spot + 1 :]
-        if not _VALID[kind](wrong):
+        if kind not in _CHECK or not _is_valid(kind, wrong):
             return wrong
     return value[:-1]  # the length alone makes it invalid
 
 
+def _no_check_digits(body: str) -> str:
+    return ""
+
+
 def invented_identifier(kind: str, value: str, dice: Dice) -> str:
     """A valid identifier with the same first characters (issuer, country) that belongs to nobody known."""
-    digits, check = _CHECK[kind]
-    head = 6 if kind == "lei" else 3
+    digits, check = _CHECK.get(kind, (0, _no_check_digits))
+    head = 6 if kind == "lei" else 1 if kind == "sedol" else 3
     body = value[:head] + "".join(
         dice.pick(_DIGITS) if letter.isdigit() else dice.pick(_LETTERS) for letter in value[head : len(value) - digits]
     )
@@ -94,7 +99,7 @@ def _identifier_noise(
 ) -> tuple[str, str]:
     """The identifier as the feed has it, and the operator that hit it or an empty text."""
     roll = dice.uniform()
-    if not _VALID[kind](value):
+    if not _is_valid(kind, value):
         return value, ""
     if roll < foreign:
         other = dice.pick(donors[kind]) if donors.get(kind) else value

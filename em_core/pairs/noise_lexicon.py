@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import tomllib
 from functools import cache, lru_cache
@@ -10,6 +9,8 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from anyascii import anyascii
+
+from em_core.text.knowledge import abbreviation_table, read_rows
 
 _NOT_ALNUM = re.compile(r"[^a-z0-9]+")
 _EDGE = re.compile(r"^[^\w&+]+|[^\w&+]+$")
@@ -108,7 +109,7 @@ def usual_forms() -> dict[str, tuple[str, ...]]:
 @cache
 def abbreviations() -> dict[str, tuple[str, ...]]:
     """Word in upper case -> its short forms, the most usual first."""
-    return {word: tuple(short) for word, short in _toml("abbreviations.toml")["words"].items()}
+    return {word: tuple(short) for word, short in abbreviation_table()["words"].items()}
 
 
 @cache
@@ -125,7 +126,7 @@ def expansions() -> dict[str, tuple[str, ...]]:
 @cache
 def generic_words() -> frozenset[str]:
     """Words that say little about which firm it is; writers leave them out first."""
-    return frozenset(_toml("abbreviations.toml")["generic"]["words"])
+    return frozenset(abbreviation_table()["generic"]["words"])
 
 
 @cache
@@ -146,5 +147,4 @@ class Country(NamedTuple):
 @cache
 def countries() -> dict[str, Country]:
     """ISO 3166-1 alpha-2 -> its spellings (Unicode CLDR territory names)."""
-    text = (files("em_core.pairs") / "data" / "countries.csv").read_text(encoding="utf-8")
-    return {row[0]: Country(*row) for row in list(csv.reader(text.splitlines()))[1:]}
+    return {row[0]: Country(*row) for row in read_rows("country_names.csv")}

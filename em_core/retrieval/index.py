@@ -15,7 +15,7 @@ from em_core.errors import UserError
 from em_core.files import atomic_folder, fingerprint
 from em_core.retrieval.lexical import LexicalIndex
 from em_core.retrieval.vectors import NameEncoder, VectorIndex
-from em_core.text.fold import fold_all
+from em_core.text.name_table import search_texts
 from em_core.text.profile import profile
 
 MANIFEST = "manifest.json"
@@ -67,7 +67,7 @@ class CandidateIndex:
             [reference["name"].to_numpy(), *(np.asarray(a, dtype=object) for a in reference["aliases"] if len(a))]
         )
         owner = np.concatenate([np.arange(len(reference)), np.repeat(np.arange(len(reference)), aliases)])
-        documents = fold_all(names)
+        documents = search_texts(names)
         if not any(documents):
             raise UserError("reference: no name has a letter or digit in any script")
         lexical = LexicalIndex.build(documents)
@@ -84,7 +84,7 @@ class CandidateIndex:
         return self._profile
 
     def search(self, full: np.ndarray, hidden: np.ndarray | None = None) -> pd.DataFrame:
-        """Candidates for n folded names.
+        """Candidates for n names, as `em_core.text.name_table.search_texts` writes them.
 
         `hidden` (n,) optionally names one entity position per query that must not be proposed (-1 = none): a training query
         whose own entity is hidden is a true "none of these".

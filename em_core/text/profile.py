@@ -7,11 +7,14 @@ import re
 import numpy as np
 import pandas as pd
 
-from em_core.schema import IDENTIFIERS
+from em_core.text.cities import city_keys
+from em_core.text.domains import registrable_domains
 from em_core.text.fold import fold_all, over_distinct
 from em_core.text.identifiers import check_identifiers
-from em_core.text.names import parse_names
-from em_core.text.places import country_codes, hosts
+from em_core.text.markets import ticker_columns
+from em_core.text.name_table import name_table
+from em_core.text.places import country_codes, subdivision_codes
+from em_core.text.postal import postal_keys
 
 _NUMBER = re.compile(r"\d+")
 
@@ -20,28 +23,33 @@ def _numbers(core: str) -> str:
     return " ".join(sorted(_NUMBER.findall(core)))
 
 
-def _compact(core: str) -> str:
-    return core.replace(" ", "")
+def _text(values: np.ndarray) -> np.ndarray:
+    """Missing as empty text."""
+    return pd.Series(values, dtype=object).fillna("").to_numpy(dtype=object)
 
 
 def profile(frame: pd.DataFrame) -> pd.DataFrame:
     """Derived columns of a prepared reference or source table (see `em_core.schema`), same index and order.
 
-    `full`, `core`, `form`, `kind` (see `em_core.text.names`), `compact` (core without blanks), `numbers` (digits in the core),
-    `country` (alpha-2), `region`, `city`, `postal_code`, `industry` (folded), `host`, `ticker`, `exchange`, and for every identifier
-    `<id>` (valid, compact) and `<id>_bad`. Text columns are empty where there is nothing to compare.
+    The parsed name and its keys (see `em_core.text.name_table`), `numbers` (digits in the core), `country` (alpha-2), `subdivision` (ISO
+    3166-2, else the folded region), `city`, `postal_code`, `industry` (folded), `domain` (registrable), `symbol`, `venue`, `venue_country`
+    (see `em_core.text.markets`), and for every identifier `<id>`, `<id>_state`,
+    `<id>_bad` (see `em_core.text.identifiers`). Text columns are
+    empty where there is nothing to compare.
     """
-    names = parse_names(frame["name"])
+    names = name_table(frame["name"].to_numpy(dtype=object))
     columns: dict[str, np.ndarray] = {str(column): names[column].to_numpy(dtype=object) for column in names}
-    columns["compact"] = over_distinct(columns["core"], _compact, "")
     columns["numbers"] = over_distinct(columns["core"], _numbers, "")
-    columns["country"] = pd.Series(country_codes(frame["country"]), dtype=object).fillna("").to_numpy(dtype=object)
-    for column in ("region", "city", "postal_code", "industry", "ticker", "exchange"):
-        columns[column] = fold_all(frame[column])
-    columns["postal_code"] = over_distinct(columns["postal_code"], _compact, "")
-    columns["host"] = pd.Series(hosts(frame["website"]), dtype=object).fillna("").to_numpy(dtype=object)
-    identifiers = check_identifiers(frame)
-    for kind in IDENTIFIERS:
-        columns[kind] = pd.Series(identifiers[kind].to_numpy(), dtype=object).fillna("").to_numpy(dtype=object)
-        columns[f"{kind}_bad"] = identifiers[f"{kind}_bad"].to_numpy()
+    country = columns["country"] = _text(country_codes(frame["country"]))
+    region = fold_all(frame["region"])
+    code = _text(subdivision_codes(frame["region"], country))
+    columns["subdivision"] = np.where(code != "", code, region).astype(object)
+    columns["city"] = city_keys(frame["city"])
+    columns["postal_code"] = postal_keys(frame["postal_code"], country)
+    columns["industry"] = fold_all(frame["industry"])
+    columns["domain"] = registrable_domains(frame["website"])
+    tickers = ticker_columns(frame["ticker"].to_numpy(dtype=object), frame["exchange"].to_numpy(dtype=object), country)
+    columns |= {str(column): tickers[column].to_numpy(dtype=object) for column in tickers}
+    identifiers = check_identifiers(frame, country)
+    columns |= {str(column): identifiers[column].to_numpy(dtype=object) for column in identifiers}
     return pd.DataFrame(columns, index=frame.index)

@@ -39,7 +39,9 @@ def test_evidence_of_299_right_labels_certifies_99_percent() -> None:
 
 def test_a_rung_decides_only_with_labels_that_keep_the_promise() -> None:
     rungs = {
-        "LEI": Evidence.of(np.ones(50, dtype=bool), 0.95),
+        "LEI": Evidence.of(np.ones(200, dtype=bool), 0.95),
+        "FIGI": Evidence.of(np.ones(99, dtype=bool), 0.95),
+        "CUSIP": Evidence.of(np.arange(1000) > 5, 0.95),
         "ISIN": Evidence.of(np.zeros(0, dtype=bool), 0.95),
         "NAME_UNIQUE": Evidence.of(np.arange(10) > 2, 0.95),
     }

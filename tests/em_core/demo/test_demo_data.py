@@ -129,7 +129,7 @@ def test_same_seed_same_bytes(
 @pytest.mark.parametrize(
     ("stem", "wanted"),
     [
-        ("sec_registrants", {"name", "ticker", "exchange"}),
+        ("sec_registrants", {"name", "ticker", "exchange", "cik"}),
         ("crm_export", {"name", "country", "industry", "lei"}),
         ("invoice_feed", {"name", "country"}),
     ],

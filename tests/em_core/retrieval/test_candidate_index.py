@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from em_core.errors import UserError
 from em_core.retrieval.index import CandidateIndex, RetrievalSettings
 from em_core.schema import prepare_reference
-from em_core.text.fold import fold_all
+from em_core.text.name_table import search_texts
 
 NAMES = [
     "Siemens AG",
@@ -45,7 +45,7 @@ def same(left: pd.DataFrame, right: pd.DataFrame) -> None:
 def test_saved_index_answers_the_same(with_vectors: CandidateIndex, tmp_path: Path) -> None:
     with_vectors.save(tmp_path / "index")
     loaded = CandidateIndex.load(tmp_path / "index")
-    queries = fold_all(["siemens", "rio tinto", "Nestle", "unheard of"])
+    queries = search_texts(["siemens", "rio tinto", "Nestle", "unheard of"])
     found = loaded.search(queries)
     same(with_vectors.search(queries), found)
     first = loaded.reference["entity_id"].to_numpy()[found[found["rank"] == 0]["entity"]]
@@ -54,7 +54,7 @@ def test_saved_index_answers_the_same(with_vectors: CandidateIndex, tmp_path: Pa
 
 
 def test_both_channels_speak(with_vectors: CandidateIndex) -> None:
-    found = with_vectors.search(fold_all(["Siemens"]))
+    found = with_vectors.search(search_texts(["Siemens"]))
     assert found["vector"].between(-1.01, 1.01).all() and found["lexical"].iloc[0] > 0.5
 
 
@@ -62,7 +62,7 @@ def test_both_channels_speak(with_vectors: CandidateIndex) -> None:
 @given(st.permutations(range(len(NAMES))), st.integers(1, 5))
 def test_a_query_does_not_depend_on_its_neighbours(order: list[int], cut: int) -> None:
     index = CandidateIndex.build(master(NAMES), LEXICAL)
-    texts = fold_all(NAMES)
+    texts = search_texts(NAMES)
     whole = index.search(texts)
     shuffled = index.search(texts[order][:cut])
     for row, original in enumerate(order[:cut]):
@@ -72,32 +72,32 @@ def test_a_query_does_not_depend_on_its_neighbours(order: list[int], cut: int) -
 
 
 def test_k_above_the_reference_gives_distinct_hits_without_padding(with_vectors: CandidateIndex) -> None:
-    found = with_vectors.search(fold_all(["Siemens AG"]))
+    found = with_vectors.search(search_texts(["Siemens AG"]))
     assert found["entity"].is_unique and found["entity"].between(0, len(NAMES) - 1).all()
     assert found["rank"].tolist() == list(range(len(found)))
 
 
 def test_one_row_and_duplicates() -> None:
-    assert len(CandidateIndex.build(master(["Only One"]), LEXICAL).search(fold_all(["only one"]))) == 1
-    twins = CandidateIndex.build(master(["Twin Ltd", "Twin Ltd"]), LEXICAL).search(fold_all(["twin ltd"]))
+    assert len(CandidateIndex.build(master(["Only One"]), LEXICAL).search(search_texts(["only one"]))) == 1
+    twins = CandidateIndex.build(master(["Twin Ltd", "Twin Ltd"]), LEXICAL).search(search_texts(["twin ltd"]))
     assert twins["entity"].tolist() == [0, 1]
 
 
 def test_aliases_find_their_entity_once() -> None:
     index = CandidateIndex.build(master(["Mobico Group", "Other"], [["National Express", "NatEx"], []]), LEXICAL)
-    found = index.search(fold_all(["national express"]))
+    found = index.search(search_texts(["national express"]))
     assert found["entity"].tolist()[0] == 0 and found["entity"].is_unique
 
 
 def test_a_hidden_entity_is_not_proposed() -> None:
     index = CandidateIndex.build(master(NAMES), LEXICAL)
-    found = index.search(fold_all(["Siemens AG", "Siemens AG"]), np.array([0, -1]))
+    found = index.search(search_texts(["Siemens AG", "Siemens AG"]), np.array([0, -1]))
     assert 0 not in set(found[found["query"] == 0]["entity"]) and 0 in set(found[found["query"] == 1]["entity"])
 
 
 def test_names_without_letters_find_nothing() -> None:
     index = CandidateIndex.build(master(NAMES), LEXICAL)
-    assert index.search(fold_all(["", "😀"])).empty and index.search(np.array([], dtype=object)).empty
+    assert index.search(search_texts(["", "😀"])).empty and index.search(np.array([], dtype=object)).empty
     with pytest.raises(UserError, match="no name has a letter"):
         CandidateIndex.build(master(["😀"]), LEXICAL)
 

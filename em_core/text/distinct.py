@@ -1,0 +1,29 @@
+"""Work over the distinct rows of several columns, as `em_core.text.fold.over_distinct` does over one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+import numpy as np
+import pandas as pd
+
+T = TypeVar("T")
+
+
+def over_distinct_rows(columns: Sequence[Iterable[object]], function: Callable[..., T]) -> np.ndarray:
+    """`function` of each distinct row's texts (columns of equal length), spread back; None and NaN come as empty text."""
+    texts: list[list[str]] = []
+    codes: list[np.ndarray] = []
+    rows = np.zeros(0, dtype=np.int64)
+    for column in columns:
+        found, distinct = pd.factorize(pd.Series(column, dtype=object), use_na_sentinel=True)
+        texts.append([*map(str, distinct), ""])
+        codes.append(found)
+        # Numbered anew after every column: the product of many sizes would overflow.
+        rows = found if len(codes) == 1 else pd.factorize(rows * (len(distinct) + 1) + found)[0]
+    _, first, spread = np.unique(rows, return_index=True, return_inverse=True)
+    results = np.empty(len(first), dtype=object)
+    for position, row in enumerate(first):
+        results[position] = function(*(text[code[row]] for text, code in zip(texts, codes, strict=True)))
+    return results[spread]
