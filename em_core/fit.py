@@ -140,7 +140,10 @@ def _fit_into(
     judged = ~training & usable & ~by_rule & ~np.isin(hits.state, ["conflict", "ambiguous"])
     stands = judged & may_match(ranked, features["same_identifier"].to_numpy(), settings.policy.tie)
     auto, _, accepted = fit_thresholds(ranked.confidence[stands], is_right[stands], known[stands], settings.policy)
-    _, review, _ = fit_thresholds(ranked.confidence[judged], is_right[judged], known[judged], settings.policy)
+    all_known = int((~training & known).sum())
+    _, review, _ = fit_thresholds(
+        ranked.confidence[judged], is_right[judged], known[judged], settings.policy, all_known
+    )
     policy.auto_threshold, policy.auto_evidence = auto, accepted
     policy.review_threshold = review if auto is None else min(review, auto)
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from em_core.ditto.predict import DittoModel
 
 log = logging.getLogger(__name__)
-_FORMAT = 1
+_FORMAT = 2
 _CHUNK = 4096
 
 

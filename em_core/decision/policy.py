@@ -85,12 +85,13 @@ class DecisionPolicy(BaseModel):
 
 
 def fit_thresholds(
-    confidence: np.ndarray, right: np.ndarray, known: np.ndarray, settings: PolicySettings
+    confidence: np.ndarray, right: np.ndarray, known: np.ndarray, settings: PolicySettings, all_known: int | None = None
 ) -> tuple[float | None, float, Evidence]:
     """(auto_threshold, review_threshold, evidence) from labelled records that the exact stage leaves to the scorer.
 
     `confidence` (n,) of the best candidate, `right` (n,) whether it is the right one (never for a true none), `known` (n,) whether
-    the right entity is in the reference. The automatic threshold is the lowest whose accepted set keeps the precision;
+    the right entity is in the reference; `all_known` counts the exact stage's known records too: `max_missed` is a share of them all.
+    The automatic threshold is the lowest whose accepted set keeps the precision;
     records of equal confidence are accepted together.
     """
     order = np.argsort(-confidence, kind="stable")
@@ -101,7 +102,7 @@ def fit_thresholds(
     accepted = keeps[-1] + 1 if len(keeps) else 0
     auto = float(sorted_confidence[accepted - 1]) if accepted else None
     found = np.sort(confidence[right & known])
-    missed = int(settings.max_missed * max(1, int(known.sum())))
+    missed = int(settings.max_missed * max(1, int(known.sum()) if all_known is None else all_known))
     review = float(found[min(missed, len(found) - 1)]) if len(found) else 0.5
     if auto is not None:
         review = min(review, auto)

@@ -16,10 +16,10 @@ from em_core.files import atomic_folder, fingerprint
 from em_core.retrieval.lexical import LexicalIndex
 from em_core.retrieval.vectors import NameEncoder, VectorIndex
 from em_core.text.name_table import search_texts
-from em_core.text.profile import profile
+from em_core.text.profile import profile, read_profile, write_profile
 
 MANIFEST = "manifest.json"
-_FORMAT = 1
+_FORMAT = 2
 # Queries worked on at a time: bounds the memory of the pairs' exact cosines.
 _QUERIES = 2048
 
@@ -137,6 +137,7 @@ class CandidateIndex:
         """Write the folder in one step: it is there whole, or not at all."""
         with atomic_folder(folder, marker=MANIFEST) as new:
             self.reference.to_parquet(new / "reference.parquet", index=False)
+            write_profile(self.profile, new / "profile.parquet")
             self.lexical.save(new / "lexical")
             np.savez(new / "documents.npz", owner=self.owner, documents=self.documents.astype(str))
             if self.vector is not None:
@@ -166,8 +167,9 @@ class CandidateIndex:
         vector = VectorIndex.load(folder / "vectors.faiss") if manifest["vector_channel"] else None
         settings = RetrievalSettings(**manifest["settings"])
         return cls(
-            reference, settings, documents, owner, LexicalIndex.load(folder / "lexical"), vector, manifest["version"]
-        )
+            reference, settings, documents, owner, LexicalIndex.load(folder / "lexical"), vector, manifest["version"],
+            read_profile(folder / "profile.parquet"),
+        )  # fmt: skip
 
 
 def digest(path: Path) -> str:

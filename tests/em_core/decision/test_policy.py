@@ -55,3 +55,11 @@ def test_a_rung_decides_only_with_labels_that_keep_the_promise() -> None:
     )
     assert policy.automatic_rungs() == {"LEI"}
     assert "sends everything to review" in policy.in_words()
+
+
+def test_the_share_that_may_be_missed_is_of_all_known_records() -> None:
+    confidence, right = np.linspace(0.01, 1, 100), np.ones(100, dtype=bool)
+    settings = PolicySettings(max_missed=0.02)
+    _, few, _ = fit_thresholds(confidence, right, right, settings)
+    _, many, _ = fit_thresholds(confidence, right, right, settings, all_known=1000)
+    assert (few, many) == (pytest.approx(0.03), pytest.approx(0.21))
