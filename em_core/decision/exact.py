@@ -131,7 +131,9 @@ class ExactStage:
                 left.iloc[pairs["at"]].reset_index(drop=True), other.iloc[pairs["name"]].reset_index(drop=True)
             ).assign(at=pairs["at"])
             top = by_alias.sort_values(["at", "score"], ascending=[True, False]).drop_duplicates("at").set_index("at")
-            top = top[top["score"].to_numpy() > best["score"].to_numpy()[top.index]]
+            top = top[
+                (top["score"].to_numpy() >= 0.5) & (top["score"].to_numpy() > best["score"].to_numpy()[top.index])
+            ]
             best.loc[top.index, ["relation", "score", "differ"]] = top[["relation", "score", "differ"]]
         return best
 

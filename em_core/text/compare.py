@@ -87,9 +87,20 @@ def names_differ(left: str, right: str) -> bool:
 def _differ(found: NameComparison, left: ParsedName, right: ParsedName) -> bool:
     if found.relation != "different":
         return False
+    if _abbreviates(left.core, right.full) or _abbreviates(right.core, left.full):
+        return False
     close = max(fuzz.ratio(left.core, right.core), fuzz.token_sort_ratio(left.core, right.core),
                 fuzz.partial_ratio(left.core, right.core) if min(len(left.core), len(right.core)) > 3 else 0.0)  # fmt: skip
     return close < _FAR
+
+
+def _abbreviates(short: str, long: str) -> bool:
+    """Two or more words of `short` begin or abbreviate, in order, words of `long`: CONSTR AUX FERR."""
+    words, others = ([w for w in text.split() if w not in _SMALL] for text in (short, long))
+    left = iter(others)
+    return len(words) > 1 and all(
+        any(o.startswith(w) or word_agreement(w, o) >= _BEGINNING for o in left) for w in words
+    )
 
 
 def _firm(designators: str) -> set[str]:
@@ -178,7 +189,12 @@ def word_agreement(left: str, right: str) -> float:
             return 0.85
         distance = OSA.distance(left, right, score_cutoff=2)
         swapped = distance == 1 and len(left) == len(right) and sorted(left) == sorted(right)
-        if swapped or (distance == 1 and len(longer) >= 7) or (distance == 2 and len(longer) >= 11):
+        # A slip of the pen next to never meets the first letter: Rollins, Collins.
+        if (
+            swapped
+            or (distance == 1 and len(longer) >= 7 and longer[0] == shorter[0])
+            or (distance == 2 and len(longer) >= 11)
+        ):
             return 0.85
     elif len(left) == len(right) == 5 and sorted(left) == sorted(right) and OSA.distance(left, right) == 1:
         return 0.8
@@ -199,7 +215,7 @@ def _align(left: str, right: str) -> NameComparison:
     """Match the words of two different cores: `same` if none that counts is left over, else `similar` or `different`."""
     mine, others = left.split(), right.split()
     common = set(mine) & set(others)
-    pairs = [(1.0, w) for w in common]
+    pairs = [(1.0, w, w) for w in common]
     rest, more = [w for w in mine if w not in common], [w for w in others if w not in common]
     scored = sorted(
         ((word_agreement(a, b), a, b) for a in rest for b in more if word_agreement(a, b) > 0),
@@ -210,19 +226,19 @@ def _align(left: str, right: str) -> NameComparison:
         if a in rest and b in more and (score > _BEGINNING or any(w not in _GENERIC_AND_SMALL for w in common)):
             rest.remove(a)
             more.remove(b)
-            pairs.append((score, a))
+            pairs.append((score, a, b))
     if rest and more and "".join(rest) == "".join(more):
-        pairs.append((0.97, "".join(rest)))
+        pairs.append((0.97, "".join(rest), "".join(more)))
         rest, more = [], []
     letters = {w for w in rest if len(w) == 1}, {w for w in more if len(w) == 1}
     rest, more = _distinctive(rest), _distinctive(more)
     numbers = {w for w in rest + more if any(c.isdigit() for c in w)}
-    shared = [w for _, w in pairs if w not in _GENERIC_AND_SMALL]
+    shared = [a for _, a, b in pairs if a not in _GENERIC_AND_SMALL and b not in _GENERIC_AND_SMALL]
     if not rest and not more and all(letters):
         return NameComparison("group", 0.25)
     if not rest and not more:
         return (
-            NameComparison("same", round(float(min(score for score, _ in pairs)), 4))
+            NameComparison("same", round(float(min(score for score, _, _ in pairs)), 4))
             if pairs
             else NameComparison("different", 0.0)
         )

@@ -27,7 +27,7 @@ _SHORT_FORMS = frozenset("ab ad ae ag ao as bv co cv eg ek ev hf kb kd kg kk ks 
 # Words that name something else far more often than a form.
 _NOT_FORMS = frozenset(
     "bank group fund holding holdings trust foundation school university church international charity company of companies 3at sha "
-    "sad cpa vat dou mau mou moo pou pat sem pse psu ppo ong ndo and".split()
+    "sad cpa vat dou mau mou moo pou pat sem pse psu ppo ong ndo and taa pmc mro spd sti huf".split()
 )
 # Two spaced letters are initials, but for these.
 _SPACED = frozenset({"n v", "b v", "s a", "a g", "l p", "k k", "a s", "k s", "e v"})
@@ -112,12 +112,17 @@ def legal_forms(rigour: Path, elf: Path) -> dict[str, tuple[str, str, str]]:
         out[spelling] = known.get(form, (form, kind, ""))
     out = {s: entry for s, entry in out.items() if len(s) != 3 or s[1] != " " or s in _SPACED}
     out |= curated
-    where: dict[str, set[str]] = defaultdict(set)
+    # One form has one kind and one list of countries, whichever source a spelling comes from.
+    of_form = {form: (form, kind, where) for form, kind, where in curated.values()}
+    for form, kind, where in out.values():
+        of_form.setdefault(form, (form, kind, where))
+    out = {spelling: of_form[entry[0]] for spelling, entry in out.items()}
+    found: dict[str, set[str]] = defaultdict(set)
     for spelling, (form, _, _) in out.items():
-        where[form] |= countries.get(spelling, set())
+        found[form] |= countries.get(spelling, set())
     for spelling, (form, kind, given) in out.items():
-        if not given and where[form]:
-            given = EVERYWHERE if len(where[form]) > _MOST_COUNTRIES else " ".join(sorted(where[form]))
+        if not given and found[form]:
+            given = EVERYWHERE if len(found[form]) > _MOST_COUNTRIES else " ".join(sorted(found[form]))
         out[spelling] = (form, kind, " ".join(sorted(given.split())))
     return out
 

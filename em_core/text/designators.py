@@ -12,7 +12,7 @@ from functools import cache
 from em_core.text.fold import fold
 from em_core.text.knowledge import generic_words, read_rows
 
-_HOLDING = frozenset("holding holdings hldg hldgs hdg hdgs holdco hlds hlgs hld".split())
+_HOLDING = frozenset("holding holdings hldg hldgs hdg hdgs holdco hlds hlgs hld hold".split())
 _GROUP = frozenset("group grp groupe gruppe grupo gruppo groep gruppen grupp jituan".split())
 _BRANCH = frozenset(
     "branch filial filiale succursale sucursal niederlassung zweigniederlassung branches bijkantoor fioktelep".split()
@@ -33,10 +33,25 @@ _STATUS = (
     "in liquidation", "in liquidazione", "en liquidation", "in liqu", "i l", "il", "in abwicklung", "in liquidatie", "w likwidacji",
     "v likvidaci",
     "v likvidacii", "under frivillig likvidation", "i likvidation", "in administration", "in receivership", "vegelszamolas alatt",
-    "felszamolas alatt", "en liquidacion", "em liquidacao", "i konkurs", "in insolvenz", "in liq",
+    "felszamolas alatt", "en liquidacion", "em liquidacao", "i konkurs", "in insolvenz", "in liq", "v stecaju", "u stecaju",
+    "v likvidaciji", "u likvidaciji", "w upadlosci", "w restrukturyzacji", "likvideerimisel", "pankrotis", "in faliment", "in lichidare",
+    "under konkurs", "under tvangsoplosning", "konkurssissa", "selvitystilassa",
 )  # fmt: skip
-_LAST_STATUS = frozenset(phrase.split()[-1] for phrase in _STATUS)
-_SHORT_COUNTRIES = {"uk": "GB", "gb": "GB", "usa": "US", "us": "US", "uae": "AE", "hk": "HK", "nz": "NZ", "prc": "CN"}
+_BRANCH_PHRASES = (
+    "organizacna zlozka", "organizacni slozka", "odstepny zavod", "oddzial w polsce", "magyarorszagi fioktelepe", "fioktelepe",
+    "suomen sivuliike", "sivuliike", "sucursal en espana", "sucursal em portugal", "istanbul merkez subesi", "turkiye subesi", "subesi",
+    "podruznica", "norsk avdeling", "klon balgariya", "klon bulgaria",
+)  # fmt: skip
+_PHRASES = dict.fromkeys(_STATUS, "liquidation") | dict.fromkeys(_BRANCH_PHRASES, "branch")
+# Last word -> lengths of the phrases that end on it, the longest first.
+_PHRASE_LENGTHS = {
+    last: sorted({len(p.split()) for p in _PHRASES if p.split()[-1] == last}, reverse=True)
+    for last in {phrase.split()[-1] for phrase in _PHRASES}
+}
+_SHORT_COUNTRIES = {"uk": "GB", "gb": "GB", "usa": "US", "us": "US", "uae": "AE", "hk": "HK", "nz": "NZ", "prc": "CN",
+                    "bvi": "VG", "cayman": "KY", "difc": "AE", "adgm": "AE", "hongkong": "HK"}  # fmt: skip
+# Countries in brackets only: elsewhere the word is part of another name.
+_BRACKETED_COUNTRIES = {"jersey": "JE", "lux": "LU", "eu": "EU"}
 _MORE_COUNTRIES = {
     "england": "GB", "scotland": "GB", "great britain": "GB", "united states of america": "US", "holland": "NL", "nederland": "NL",
     "schweiz": "CH",
@@ -75,8 +90,9 @@ def _country_names() -> dict[str, str]:
 
 
 def country_of(words: list[str]) -> str:
-    """Alpha-2 of a phrase that is a country's name, empty if it is none or may be something else."""
-    return _country_names().get(" ".join(words), "")
+    """Alpha-2 of a bracketed phrase that is a country's name, empty if it is none or may be something else."""
+    phrase = " ".join(words)
+    return _country_names().get(phrase, "") or _BRACKETED_COUNTRIES.get(phrase, "")
 
 
 def cut_designators(words: list[str], bracketed: bool = False) -> tuple[list[str], list[str]]:
@@ -106,11 +122,9 @@ def cut_designators(words: list[str], bracketed: bool = False) -> tuple[list[str
             taken, code = 2, f"{'class' if before in _CLASS else 'series'}:{last.lstrip('0') or last}"
         elif last in _FUND and len(words) > 2 and before not in _LINKS:
             taken, code = 1, "fund"
-        elif last in _LAST_STATUS:
-            status = next(
-                (s for s in _STATUS if words[-len(s.split()) :] == s.split() and len(words) > len(s.split())), ""
-            )
-            taken, code = len(status.split()), "liquidation"
+        elif last in _PHRASE_LENGTHS:
+            taken = next((n for n in _PHRASE_LENGTHS[last] if n < len(words) and " ".join(words[-n:]) in _PHRASES), 0)
+            code = _PHRASES[" ".join(words[-taken:])] if taken else ""
         if not taken:
             taken, code = _country(words, bracketed)
         if not taken or not _named(words[:-taken]):
@@ -121,11 +135,11 @@ def cut_designators(words: list[str], bracketed: bool = False) -> tuple[list[str
 
 
 def _country(words: list[str], bracketed: bool) -> tuple[int, str]:
-    for length in (3, 2, 1):
+    for length in (4, 3, 2, 1):
         rest = words[:-length]
         if not rest or (length > 1 and not bracketed and " ".join(words[-length:]) not in _LONG_COUNTRIES):
             continue
-        code = country_of(words[-length:])
+        code = country_of(words[-length:]) if bracketed else _country_names().get(" ".join(words[-length:]), "")
         if code and (bracketed or (rest[-1] not in _LINKS and any(w not in _NATIONAL and len(w) > 1 for w in rest))):
             return length, f"country:{code}"
     return 0, ""

@@ -41,10 +41,16 @@ _GLUED_FORMS = {unicodedata.normalize("NFKC", spelling): form for spelling, form
 _SILENT = frozenset({"borisat", "sharikat"})
 _LONGEST_FIRST = "|".join(map(re.escape, sorted(_GLUED_FORMS, key=len, reverse=True)))
 _GLUED = re.compile(f"^(?:{_LONGEST_FIRST})|(?:{_LONGEST_FIRST})$")
+_EDGES = " \t\n.。、,，;\"'“”‘’«»「」『』<>"
 _LOOSE = " ()-・,،"
 _MOJIBAKE = re.compile("[ÃÂÅÄ][\x80-\u00bf\u0152-\u0192\u02c6\u02dc\u2013-\u2122]")
 _APOSTROPHE = re.compile(r"['`’]")
-_INITIALS = re.compile(r"\b(?:[a-z0-9]\.\s?){2,}(?:[a-z](?![a-z0-9]))?|\b[a-z]\.[a-z]\b")
+# A letter behind the last dot belongs to the initials if no blank is between them, or if nothing follows: s.r.o. v likvidaci is two things.
+_INITIALS = re.compile(
+    r"\b(?:[a-z0-9]\.\s?){2,}(?:(?<=\.)[a-z](?![a-z0-9])|[a-z](?=\s*(?:$|[,;()])))?|\b[a-z]\.[a-z]\b"
+)
+# Messrs, as Indian registers write it before a firm's name.
+_MESSRS = re.compile(r"^\s*m/s\b[.,]?\s*(?=[^\W_])")
 _SLASHED = re.compile(r"\b([a-z])/([a-z])\b(?!/)")
 _BETWEEN = re.compile(r"[^a-z0-9]+")
 
@@ -56,27 +62,42 @@ def fold(text: str) -> str:
 
     Never raises and never invents: text without a letter or digit in any script folds to the empty string.
     """
+    text = tidy(text)
     if not text.isascii():
-        if _MOJIBAKE.search(text):
-            text = _decoded_again(text)
         text = anyascii(_without_pictures(_spaced_forms(text)))
     text = _APOSTROPHE.sub("", text.lower()).replace("&", " and ").replace("+", " plus ")
+    if text.startswith("m/s"):
+        text = _MESSRS.sub("", text)
     text = _SLASHED.sub(r"\1\2", text)
-    text = _INITIALS.sub(lambda m: m.group().replace(".", "").replace(" ", "") + " ", text)
+    text = _INITIALS.sub(_joined, text)
     return _BETWEEN.sub(" ", text).strip()
+
+
+def tidy(text: str) -> str:
+    """A text as it was meant: read in the right encoding, one form for each character (NFKC), single blanks."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", _decoded_again(text) if _MOJIBAKE.search(text) else text)
+    return " ".join(text.split())
+
+
+def _joined(initials: re.Match[str]) -> str:
+    """Initials as one word; two runs of them with a blank between stay two: S.A. E.S.P. -> sa esp."""
+    runs = initials.group().replace(".", "").split()
+    return ("" if min(map(len, runs)) == 1 else " ").join(runs) + " "
 
 
 def _decoded_again(text: str) -> str:
     """UTF-8 that was read as Windows-1252 (`NestlÃ©`) read as UTF-8; anything else as it is."""
     try:
-        return text.encode("cp1252").decode("utf-8")
+        # Windows-1252 leaves five bytes without a character: they came through as they were.
+        return b"".join(c.encode("latin-1" if "\x80" <= c <= "\x9f" else "cp1252") for c in text).decode("utf-8")
     except UnicodeError:
         return text
 
 
 def _spaced_forms(text: str) -> str:
     """Glued forms as words of their own, innermost last: 集团股份有限公司 -> group co ltd."""
-    text = unicodedata.normalize("NFKC", text.strip())
+    text = text.strip(_EDGES)
     tail: list[str] = []
     # Latin letters, accented ones too, end before the Greek block.
     found = _GLUED.search(text) if text and max(text) > "\u036f" else None

@@ -20,7 +20,15 @@ _FAMILIES = (
     "ojsc", "pjsc")),
     frozenset(("ad", "jsc")), frozenset(("tbk", "pt")), frozenset(("pcl", "plc")), frozenset(("kscp", "qpsc", "psc", "pjsc")),
     frozenset(("ltda", "lda", "ltd")), frozenset(("sas", "sasu")),
-    frozenset(("sacv", "sabcv", "sapacv")),
+    frozenset(("sacv", "sabcv", "sapacv")), frozenset(("sa", "sacv", "sabcv")),  # Mexico, in full and in short
+    frozenset(("sl", "ltda")), frozenset(("sa", "sau")), frozenset(("sa", "saci")), frozenset(("sa", "sac")),
+    frozenset(("spa", "spab")), frozenset(("srl", "srlb")), frozenset(("spa", "spacl")), frozenset(("est", "anstalt")),
+    frozenset(("llcsa", "llc", "co")),
+    frozenset(("oyj", "plc")), frozenset(("oyj", "corp")),  # Finland's own translations
+    frozenset(("kgaa", "secokgaa")), frozenset(("kgaa", "agcokgaa")), frozenset(("kgaa", "gmbhcokgaa")),
+    # Company and Corporation as last words of a name before its form.
+    frozenset(("co", "plc")), frozenset(("co", "asa")), frozenset(("co", "sa")), frozenset(("co", "pcl")), frozenset(("corp", "pcl")),
+    frozenset(("corp", "bhd")), frozenset(("coltd", "pcl")),
 )  # fmt: skip
 # Countries whose firms give themselves an English form beside their own.
 _TRANSLATING = frozenset("JP KR CN TW HK MO TH VN RU UA BY KZ GR BG TR ID IL AM GE AZ UZ KG LV LT EE".split())

