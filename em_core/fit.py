@@ -204,12 +204,15 @@ def _labels_from(queries: pd.DataFrame) -> str:
 
 def _measure_rungs(engine: Engine, queries: pd.DataFrame, ids: pd.Index, settings: FitSettings) -> dict[str, Evidence]:
     """How often each rung's hits are right, on the user's labels where they hit often enough, else on all records."""
-    hits = engine.exact(profile(queries), hidden_positions(queries, engine.index.reference))
+    hidden = hidden_positions(queries, engine.index.reference)
+    hits = engine.exact(profile(queries), hidden)
+    # A rule for records without a country is tried on every record, its country taken away.
+    nowhere = engine.exact(profile(queries.assign(country=None)), hidden)
     target = ids.get_indexer(pd.Index(queries["entity_id"]))
     labelled = (queries["origin"] == "label").to_numpy()
     out = {}
     for code in RUNGS:
-        entity = hits.of(code)
+        entity = (nowhere if code.endswith("_UNIQUE") else hits).of(code)
         mine = entity >= 0
         if (mine & labelled).sum() >= settings.policy.rung_labels:
             mine &= labelled
