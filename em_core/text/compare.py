@@ -14,16 +14,15 @@ import pandas as pd
 from rapidfuzz import fuzz
 from rapidfuzz.distance import OSA
 
+from em_core.text.designators import firm_codes
 from em_core.text.forms import form_agreement
 from em_core.text.knowledge import expansions, generic_words
-from em_core.text.names import NO_NAME, ParsedName, parse_name
+from em_core.text.names import ParsedName, parse_name
 
 RELATIONS = ("same", "form", "group", "acronym", "similar", "different", "unknown")
 _SMALL = frozenset(
     "and of the for de du des der die das la le les el del di della von van y e et und en in com www net plus co".split()
 )
-# Designators of securities and of a firm's condition: the firm stays the same one.
-_NOT_THE_FIRM = ("class:", "liquidation")
 # Agreement of a word with the beginning of a longer one.
 _BEGINNING = 0.7
 # Below this similarity (0-100) two names with unshared words on both sides have next to nothing in common.
@@ -103,12 +102,6 @@ def _abbreviates(short: str, long: str) -> bool:
     )
 
 
-def _firm(designators: str) -> set[str]:
-    codes = set(designators.split())
-    fund = "fund" in codes
-    return {c for c in codes if not c.startswith(_NOT_THE_FIRM) or (fund and c.startswith("class:"))}
-
-
 def _compare(left: ParsedName, right: ParsedName) -> NameComparison:
     if not left.core or not right.core:
         return _UNKNOWN
@@ -124,7 +117,7 @@ def _compare(left: ParsedName, right: ParsedName) -> NameComparison:
         matched = aligned.score
     if left.full == right.full:
         return NameComparison("same", 1.0)
-    mine, others = _firm(left.designators), _firm(right.designators)
+    mine, others = set(firm_codes(left.designators)), set(firm_codes(right.designators))
     if mine != others:
         # A bare name stands for the whole group; two full names do not.
         bare = (not mine and not left.form) or (not others and not right.form)
@@ -249,8 +242,3 @@ def _align(left: str, right: str) -> NameComparison:
         glued = fuzz.ratio(left.replace(" ", ""), right.replace(" ", ""))
         return NameComparison("similar", 0.4) if glued >= 90 else NameComparison("different", 0.2 if shared else 0.05)
     return NameComparison("similar", 0.4) if shared else NameComparison("different", 0.1)
-
-
-def parsed_row(frame: pd.DataFrame, row: int) -> ParsedName:
-    """Row `row` (position) of a table of parsed names."""
-    return ParsedName(*(frame[field].iloc[row] for field in ParsedName._fields)) if len(frame) else NO_NAME

@@ -164,3 +164,10 @@ def cut_branch(name: str) -> tuple[str, str]:
     if found is None or found.start() == 0:
         return name, ""
     return name[: found.start()], ((found["place"] or "") + " " + found["rest"]).strip() or "-"
+
+
+def firm_codes(designators: str) -> list[str]:
+    """The codes that make another legal entity, in order: not the condition, and a share class only of a fund."""
+    codes = designators.split()
+    idle = ("liquidation",) if "fund" in codes else ("class:", "liquidation")
+    return [code for code in codes if not code.startswith(idle)]

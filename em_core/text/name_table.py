@@ -7,12 +7,10 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+from em_core.text.designators import firm_codes
 from em_core.text.distinct import over_distinct_rows
 from em_core.text.fold import fold, over_distinct
 from em_core.text.names import parse_names
-
-# Share class and condition do not make another firm.
-_NOT_THE_FIRM = ("class:", "liquidation")
 
 
 def compact(text: str) -> str:
@@ -21,7 +19,7 @@ def compact(text: str) -> str:
 
 
 def _firm(designators: str) -> str:
-    return " ".join(code for code in designators.split() if not code.startswith(_NOT_THE_FIRM))
+    return " ".join(firm_codes(designators))
 
 
 def _other_names(also: tuple[tuple[str, str], ...]) -> str:

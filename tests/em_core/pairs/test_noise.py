@@ -170,7 +170,9 @@ def test_shares_are_those_of_real_feeds() -> None:
         "reordered",
         "place",
     }
-    assert 1.3 < hits[hits != ""].groupby(level=0).size().mean() < 7
+    # A column that this record lacks is no change of what it says.
+    changes = hits[(hits != "") & ~hits.str.startswith("missing_")]
+    assert 1.3 < changes.groupby(level=0).size().mean() < 6
     assert made["operators"].str.contains("swapped").mean() < 0.01
 
 

@@ -14,7 +14,6 @@ from em_core.text.compare import (
     compare_names,
     compare_parsed,
     names_differ,
-    parsed_row,
     word_agreement,
 )
 from em_core.text.fold import fold
@@ -148,11 +147,6 @@ def test_a_table_says_what_single_comparisons_do(pairs: list[tuple[str | None, s
             assert found == ("same", 1.0, False)
         else:
             assert found == (*compare_name(a, b), names_differ(a, b))
-        assert parsed_row(left, row) == parse_name(a)
-
-
-def test_a_row_of_an_empty_table_is_no_name() -> None:
-    assert parsed_row(parse_names([]), 0) == NO_NAME
 
 
 @pytest.mark.parametrize(

@@ -126,3 +126,11 @@ def test_an_empty_table_has_its_columns() -> None:
     table = name_table(array())
     assert sorted(table.columns) == sorted(COLUMNS) and len(table) == 0
     assert len(search_texts([])) == 0
+
+
+def test_a_share_class_makes_another_entity_of_a_fund_only() -> None:
+    a, c = name_table(np.array(["Templeton Growth Fund Class A", "Templeton Growth Fund Class C"], dtype=object))[
+        "name_key"
+    ]
+    one, other = name_table(np.array(["Alphabet Inc CL A", "Alphabet Inc"], dtype=object))["name_key"]
+    assert a != c and one == other
