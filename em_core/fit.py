@@ -16,14 +16,14 @@ import pandas as pd
 
 import em_core
 from em_core.decision.decide import may_match, rank
-from em_core.decision.exact import RUNGS
+from em_core.decision.exact import IDENTIFIER_RUNGS, RUNGS
 from em_core.decision.policy import DecisionPolicy, Evidence, fit_thresholds
 from em_core.decision.scorer import Scorer, fit_list_model, fit_pair_model, open_pairs
 from em_core.errors import UserError
 from em_core.evaluation.curves import recall_at_precision
 from em_core.files import atomic_folder, fingerprint, write_table
 from em_core.matcher import Engine, Timings, write_matcher
-from em_core.pairs.training import ditto_pairs, hidden_positions, training_queries
+from em_core.pairs.training import ditto_pairs, hidden_positions, identifier_copies, training_queries
 from em_core.retrieval.index import MANIFEST, CandidateIndex
 from em_core.settings import DittoSettings, FitSettings
 from em_core.text.profile import profile
@@ -204,6 +204,10 @@ def _labels_from(queries: pd.DataFrame) -> str:
 
 def _measure_rungs(engine: Engine, queries: pd.DataFrame, ids: pd.Index, settings: FitSettings) -> dict[str, Evidence]:
     """How often each rung's hits are right, on the user's labels where they hit often enough, else on all records."""
+    # Few records carry identifiers; more of those do, for the rungs on identifiers alone.
+    copies = identifier_copies(engine.index.reference, settings.pairs)
+    queries = pd.concat([queries, copies], ignore_index=True)
+    extra = np.arange(len(queries)) >= len(queries) - len(copies)
     hidden = hidden_positions(queries, engine.index.reference)
     hits = engine.exact(profile(queries), hidden)
     # A rule for records without a country is tried on every record, its country taken away.
@@ -213,7 +217,7 @@ def _measure_rungs(engine: Engine, queries: pd.DataFrame, ids: pd.Index, setting
     out = {}
     for code in RUNGS:
         entity = (nowhere if code.endswith("_UNIQUE") else hits).of(code)
-        mine = entity >= 0
+        mine = (entity >= 0) & (~extra | (code in IDENTIFIER_RUNGS))
         if (mine & labelled).sum() >= settings.policy.rung_labels:
             mine &= labelled
         out[code] = Evidence.of((entity == target)[mine], settings.policy.certainty)

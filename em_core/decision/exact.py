@@ -22,11 +22,11 @@ from em_core.text.name_table import name_table
 from em_core.text.names import ParsedName
 
 # Identifier -> code of its rung, the surest first: one that names a legal entity before one that names a security.
-_IDENTIFIER_RUNGS = {
+_RUNG_OF = {
     "lei": "LEI", "registration_number": "REGISTRATION", "vat": "VAT", "cik": "CIK", "isin": "ISIN", "cusip": "CUSIP",
     "sedol": "SEDOL", "figi": "FIGI",
 }  # fmt: skip
-assert set(_IDENTIFIER_RUNGS) == set(IDENTIFIERS)
+assert set(_RUNG_OF) == set(IDENTIFIERS)
 #: Code -> what its agreement is called in a sentence. The order is the order of the ladder.
 RUNGS: dict[str, str] = {
     "LEI": "LEI", "REGISTRATION": "registration number", "VAT": "VAT number", "CIK": "CIK", "ISIN": "ISIN", "CUSIP": "CUSIP",
@@ -44,9 +44,9 @@ RUNGS: dict[str, str] = {
     "CORE_UNIQUE": "name without legal form, which no other reference entity has,",
 }  # fmt: skip
 _ORDER = {code: position for position, code in enumerate(RUNGS)}
-_HARD = tuple(_IDENTIFIER_RUNGS.values())
+IDENTIFIER_RUNGS = tuple(_RUNG_OF.values())
 # A tie on these is a tie for good: nothing weaker can break it.
-_TYING = (*_HARD, "NAME_COUNTRY", "NAME_UNIQUE", "CORE_COUNTRY", "CORE_UNIQUE")
+_TYING = (*IDENTIFIER_RUNGS, "NAME_COUNTRY", "NAME_UNIQUE", "CORE_COUNTRY", "CORE_UNIQUE")
 
 
 @dataclass(frozen=True)
@@ -215,7 +215,7 @@ class _Walk:
         """Checked identifiers: all that hit must agree on an entity, and its name must not be clearly another one's."""
         found = identifier_keys(self.records)
         rows, entities, codes = [], [], []
-        for kind, rung in _IDENTIFIER_RUNGS.items():
+        for kind, rung in _RUNG_OF.items():
             mine = found[found["kind"] == kind]
             index, owner = self.stage.identifiers[kind]
             query, member = index.find(mine["key"].to_numpy(dtype=object))
@@ -264,13 +264,13 @@ class _Walk:
 
     def _check_names(self) -> None:
         """An identifier whose entity has a clearly different name, or whose record has exactly another entity's name, is a conflict."""
-        hard = self.ladder[:, [_ORDER[code] for code in _HARD]]
+        hard = self.ladder[:, [_ORDER[code] for code in IDENTIFIER_RUNGS]]
         rows = np.flatnonzero((hard >= 0).any(axis=1) & (self.state == ""))
         if not len(rows):
             return
         first = (hard[rows] >= 0).argmax(axis=1)
         entity = hard[rows, first]
-        code = np.array(_HARD, dtype=object)[first]
+        code = np.array(IDENTIFIER_RUNGS, dtype=object)[first]
         compared = self.stage.compare(self.records, rows, entity)
         namesake = self._namesake(rows)
         differ = compared["differ"].to_numpy()

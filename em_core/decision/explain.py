@@ -14,6 +14,7 @@ from em_core.decision.exact import RUNGS, ExactHits, ExactStage
 from em_core.decision.policy import DecisionPolicy
 from em_core.schema import IDENTIFIERS
 from em_core.text.identifiers import CHECKED_KINDS, State
+from em_core.text.places import same_subdivision
 from em_core.text.repair import one_edit_repair
 
 _COMPARED = ("country", "subdivision", "city", "postal_code", "domain", "industry", "form", *IDENTIFIERS)
@@ -64,7 +65,7 @@ def evidence(
     for column in _COMPARED:
         a, b = left[column].to_numpy(), right[column].to_numpy()
         both = (a != "") & (b != "")
-        same = a == b
+        same = same_subdivision(a, b) if column == "subdivision" else a == b
         if column in IDENTIFIERS:
             several = both & ~same
             same[several] = [

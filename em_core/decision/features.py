@@ -15,6 +15,7 @@ from em_core.schema import IDENTIFIERS
 from em_core.text.distinct import over_distinct_rows
 from em_core.text.fold import over_distinct
 from em_core.text.forms import form_agreement
+from em_core.text.places import same_subdivision
 from em_core.text.rarity import Rarity, WordBags
 
 # Name -> what it says. The order is the order of the columns.
@@ -64,6 +65,13 @@ FEATURES: dict[str, str] = {
 def _equal(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """1.0 / 0.0, NaN where either side is empty."""
     out = (left == right).astype(np.float32)
+    out[(left == "") | (right == "")] = np.nan
+    return out
+
+
+def _regions(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """1.0 / 0.0, NaN where either side is empty."""
+    out = same_subdivision(left, right).astype(np.float32)
     out[(left == "") | (right == "")] = np.nan
     return out
 
@@ -255,7 +263,7 @@ class PairFeatures:
             "same_numbers": numbers,
             "namesakes": self._namesakes[columns],
             "same_country": _equal(query["country"].to_numpy(), entity["country"].to_numpy()),
-            "same_region": _equal(query["subdivision"].to_numpy(), entity["subdivision"].to_numpy()),
+            "same_region": _regions(query["subdivision"].to_numpy(), entity["subdivision"].to_numpy()),
             "same_city": _similar(fuzz.ratio, query["city"].to_numpy(), entity["city"].to_numpy()),
             "same_postal_code": _equal(query["postal_code"].to_numpy(), entity["postal_code"].to_numpy()),
             "same_domain": _equal(query["domain"].to_numpy(), entity["domain"].to_numpy()),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from em_core.text.places import same_subdivision
+
 # Attribute -> (points for agreement, points for difference). An attribute that is missing on a side says nothing.
 _POINTS = {
     "country": (2, -2), "name_key": (2, 0), "core_key": (1, 0), "subdivision": (1, -1), "city": (1, -1), "postal_code": (1, 0),
@@ -43,7 +45,7 @@ def settle(
         here = records[column].to_numpy(dtype=object)[row]
         there = entities[column].to_numpy(dtype=object)[entity]
         both = (here != "") & (there != "")
-        equal = both & (here == there)
+        equal = both & (same_subdivision(here, there) if column == "subdivision" else here == there)
         points += np.where(equal, plus, np.where(both, minus, 0))
         agreed[equal] = agreed[equal] + f", {_WORDS.get(column, column)}"
     order = np.lexsort((entity, -points, row))

@@ -21,7 +21,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from em_core.ditto.augment import augment
 from em_core.ditto.calibrate import best_threshold, figures, fit_temperature, log_loss
 from em_core.ditto.data import Splits
-from em_core.ditto.model import PairClassifier, best_device, load_base_model
+from em_core.ditto.model import PairClassifier, best_device, has_bf16, load_base_model
 from em_core.ditto.predict import score
 from em_core.ditto.settings import TrainSettings
 from em_core.ditto.tokens import PairTokeniser
@@ -145,7 +145,7 @@ class _Learner:
         self.classifier = classifier
         self.settings = settings
         self.device = next(classifier.parameters()).device
-        self.bf16 = _use_bf16(settings.precision, self.device)
+        self.bf16 = settings.precision == "bf16" or (settings.precision == "auto" and has_bf16(self.device))
         trained = [p for p in classifier.parameters() if p.requires_grad]
         groups = [
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
@@ -205,12 +205,3 @@ def _batches(lengths: np.ndarray, size: int, rng: np.random.Generator) -> Iterat
         for start in range(0, len(span), size)
     ]
     return (batches[i] for i in rng.permutation(len(batches)))
-
-
-def _use_bf16(precision: str, device: torch.device) -> bool:
-    """Whether to compute in bfloat16: where asked, or where the hardware multiplies it natively (there about 2x faster)."""
-    if precision != "auto":
-        return precision == "bf16"
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device)[0] >= 8
-    return any(getattr(torch.cpu, f"_is_{unit}_supported", bool)() for unit in ("avx512_bf16", "amx_tile"))

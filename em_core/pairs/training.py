@@ -11,7 +11,7 @@ from em_core.errors import UserError
 from em_core.pairs.noise import NoiseSettings, perturb
 from em_core.pairs.splits import check_disjoint, split_of, unit_interval
 from em_core.retrieval.index import CandidateIndex
-from em_core.schema import SOURCE, TRUTH, map_columns, missing_to_none, prepare_source
+from em_core.schema import IDENTIFIERS, SOURCE, TRUTH, map_columns, missing_to_none, prepare_source
 from em_core.text.profile import profile
 
 _NOISE, _LABELS = "noise", "label"
@@ -84,6 +84,21 @@ def training_queries(
     queries = queries[queries["name"].notna()].reset_index(drop=True)
     check_disjoint(queries.assign(target=queries["entity_id"].fillna(queries["hidden_id"])), "target", "split")
     return queries
+
+
+def identifier_copies(reference: pd.DataFrame, settings: PairSettings, most: int = 2_000) -> pd.DataFrame:
+    """Other noisy copies of up to `most` entities that have an identifier, with columns as `training_queries` gives.
+
+    They carry every identifier that their entity has, so that rules on identifiers meet enough of them to be measured; wrong and
+    foreign ones turn up as often as in the other copies.
+    """
+    carrying = reference[reference[list(IDENTIFIERS)].notna().any(axis=1)]
+    picked = np.argsort(unit_interval(carrying["entity_id"], settings.seed, "identifiers"), kind="stable")[:most]
+    rows = carrying.iloc[np.sort(picked)].reset_index(drop=True)
+    noise = settings.noise.model_copy(update={"keep": settings.noise.keep | dict.fromkeys(IDENTIFIERS, 1.0)})
+    noisy = perturb(rows, settings.seed + 1, noise, reference).reindex(columns=list(SOURCE.columns))
+    noisy["source_system"], noisy["source_id"] = _NOISE, rows["entity_id"]
+    return noisy.assign(entity_id=rows["entity_id"], hidden_id=None, origin=_NOISE)[rows["name"].notna()]
 
 
 def hidden_positions(queries: pd.DataFrame, reference: pd.DataFrame) -> np.ndarray:

@@ -79,15 +79,3 @@ def registrable_domain(text: str) -> str:
 def registrable_domains(values: Iterable[object]) -> np.ndarray:
     """`registrable_domain` of each value; missing gives empty text."""
     return over_distinct(values, registrable_domain, "")
-
-
-def domain_brand(domain: str) -> str:
-    """The label before the public suffix: `acme` of `acme.co.uk`, in Unicode; empty if `domain` is not a domain."""
-    registered = _suffixes().privatesuffix(domain)
-    if not registered:
-        return ""
-    label = registered.partition(".")[0]
-    try:
-        return label.encode("ascii").decode("idna")
-    except UnicodeError:
-        return label

@@ -20,6 +20,7 @@ __all__ = [
     "host",
     "hosts",
     "place_key",
+    "same_subdivision",
     "subdivision_code",
     "subdivision_codes",
     "subdivision_parent",
@@ -150,3 +151,10 @@ def subdivision_codes(values: Iterable[object], countries: Iterable[object]) -> 
 def subdivision_parent(code: str) -> str:
     """ISO 3166-2 code of the subdivision that the one of `code` lies in; empty at the top and for unknown codes."""
     return _subdivisions()[2].get(code, "")
+
+
+def same_subdivision(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """(n,) bool: two columns of codes name the same part of a country, or one lies in the other (Milan in Lombardy)."""
+    above_left = over_distinct(left, subdivision_parent, "")
+    above_right = over_distinct(right, subdivision_parent, "")
+    return (left == right) | ((right != "") & (above_left == right)) | ((left != "") & (above_right == left))

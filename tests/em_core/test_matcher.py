@@ -49,6 +49,14 @@ def test_it_finds_most_and_invents_little(matcher: Matcher, noisy: tuple[pd.Data
     assert found.precision.value > 0.95 and found.recall.value > 0.6 and found.suggestion_accuracy.value > 0.85
 
 
+def test_the_lei_decides_once_measured_on_enough_records(matcher: Matcher, reference: pd.DataFrame) -> None:
+    lei = matcher.policy.rungs["LEI"]
+    assert lei.labels >= 500 and "LEI" in matcher.policy.automatic_rungs()
+    row = reference.iloc[7]
+    result = matcher.match(records([{"name": row["name"].upper(), "lei": row["lei"]}])).iloc[0]
+    assert (result["method"], result["matched_entity_id"]) == ("LEI", row["entity_id"])
+
+
 def test_one_row_for_each_record_in_the_same_order(matcher: Matcher, noisy: tuple[pd.DataFrame, pd.DataFrame]) -> None:
     source, _ = noisy
     results = matcher.match(source)

@@ -7,7 +7,14 @@ import pandas as pd
 import pytest
 
 from em_core.errors import UserError
-from em_core.pairs.training import PairSettings, ditto_pairs, hidden_positions, prepare_labels, training_queries
+from em_core.pairs.training import (
+    PairSettings,
+    ditto_pairs,
+    hidden_positions,
+    identifier_copies,
+    prepare_labels,
+    training_queries,
+)
 from em_core.retrieval.index import CandidateIndex, RetrievalSettings
 
 
@@ -28,6 +35,15 @@ def test_a_hidden_entity_is_never_a_candidate(reference: pd.DataFrame, index: Ca
     hidden = hidden_positions(queries, reference)
     found = index.search(queries["name"].str.lower().to_numpy(), hidden)
     assert not (found["entity"].to_numpy() == hidden[found["query"].to_numpy()]).any()
+
+
+def test_identifier_copies_keep_what_the_entity_has(reference: pd.DataFrame) -> None:
+    bare = reference.assign(lei=reference["lei"].where(np.arange(len(reference)) < 500))
+    copies = identifier_copies(bare, PairSettings(), most=400)
+    assert len(copies) == 400 and copies["lei"].notna().all() and copies["entity_id"].isin(bare["entity_id"]).all()
+    assert set(training_queries(bare, PairSettings(queries=50)).columns) - set(copies.columns) == {"split"}
+    same = copies["lei"].to_numpy() == bare.set_index("entity_id")["lei"].loc[copies["entity_id"]].to_numpy()
+    assert 0.9 < same.mean() < 1  # some are broken or another firm's
 
 
 def test_pairs_are_disjoint_labelled_right_and_not_told_by_presence(

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from em_core.text.domains import domain_brand, host, registrable_domain, registrable_domains
+from em_core.text.domains import host, registrable_domain, registrable_domains
 
 
 @pytest.mark.parametrize(
@@ -44,21 +44,12 @@ def test_registrable_domain(text: str, domain: str) -> None:
     assert registrable_domain(text) == domain
 
 
-@pytest.mark.parametrize(
-    ("domain", "brand"),
-    [("acme.co.uk", "acme"), ("xn--mnchen-3ya.de", "münchen"), ("acme.github.io", "acme"), ("com", ""), ("", "")],
-)
-def test_brand(domain: str, brand: str) -> None:
-    assert domain_brand(domain) == brand
-
-
 @given(
     st.one_of(st.text(), st.emails(), st.from_regex(r"https?://[a-zé0-9.-]{1,40}\.(com|co\.uk|de)/?", fullmatch=True))
 )
 def test_a_domain_is_its_own_domain(text: str) -> None:
     domain = registrable_domain(text)
     assert registrable_domain(domain) == domain
-    assert bool(domain_brand(domain)) == bool(domain)
 
 
 def test_columns_equal_single_values() -> None:

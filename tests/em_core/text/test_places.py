@@ -11,7 +11,14 @@ from hypothesis import strategies as st
 
 from em_core.text import compile_places
 from em_core.text.knowledge import countries, read_rows
-from em_core.text.places import country_code, country_codes, subdivision_code, subdivision_codes, subdivision_parent
+from em_core.text.places import (
+    country_code,
+    country_codes,
+    same_subdivision,
+    subdivision_code,
+    subdivision_codes,
+    subdivision_parent,
+)
 
 _CODES = sorted(set(countries().values()))
 
@@ -63,6 +70,13 @@ def test_subdivision(text: str, country: str, code: str) -> None:
 def test_a_province_lies_in_its_region() -> None:
     assert subdivision_parent("IT-MI") == "IT-25"
     assert subdivision_parent("IT-25") == subdivision_parent("XX-YY") == ""
+
+
+def test_a_part_of_a_part_is_the_same_place() -> None:
+    left = np.array(["IT-MI", "IT-25", "IT-MI", "IT-MI", "", "bavaria"], dtype=object)
+    right = np.array(["IT-25", "IT-MI", "IT-RM", "", "IT-25", "bavaria"], dtype=object)
+    assert same_subdivision(left, right).tolist() == [True, True, False, False, False, True]
+    assert same_subdivision(right, left).tolist() == [True, True, False, False, False, True]
 
 
 def test_every_subdivision_is_its_own_code() -> None:
