@@ -20,6 +20,8 @@ from sklearn.model_selection import GroupKFold
 from em_core.decision.features import best_other
 from em_core.errors import UserError
 
+# Rows on which scikit-learn chooses its bins, and how many of them must have a value: none does by chance in e^-30.
+_BIN_SAMPLE, _FEWEST_VALUES = 200_000, 30
 _FILES = ("scorer_pair.skops", "scorer_list.skops")
 
 
@@ -46,8 +48,11 @@ def logit(probability: np.ndarray) -> np.ndarray:
     return np.log(clipped) - np.log1p(-clipped)
 
 
-def _model(settings: ScorerSettings, rate: float) -> HistGradientBoostingClassifier:
-    return HistGradientBoostingClassifier(
+def _fit_model(
+    table: np.ndarray, right: np.ndarray, settings: ScorerSettings, rate: float
+) -> HistGradientBoostingClassifier:
+    """A model of `right` (p,) given `table` (p, features), NaN where unknown."""
+    model = HistGradientBoostingClassifier(
         max_iter=settings.iterations,
         learning_rate=rate,
         max_leaf_nodes=settings.leaves,
@@ -56,6 +61,7 @@ def _model(settings: ScorerSettings, rate: float) -> HistGradientBoostingClassif
         early_stopping=False,
         random_state=settings.seed,
     )
+    return model.fit(_without_rare(table), right)
 
 
 def _list_features(features: pd.DataFrame, query: np.ndarray, pair: np.ndarray, ditto: np.ndarray) -> np.ndarray:
@@ -133,16 +139,15 @@ def fit_pair_model(
     """
     if len(np.unique(right)) < 2:
         raise UserError("training pairs hold right pairs only or wrong pairs only: the scorer needs both")
-    table = _without_empty(features.to_numpy(dtype=np.float32))
+    table = features.to_numpy(dtype=np.float32)
     held_out = np.zeros(len(table))
     folds = min(settings.folds, len(np.unique(group)))
     for train, test in GroupKFold(folds).split(table, groups=group):
         if len(np.unique(right[train])) < 2:
             raise UserError("too few training records: a fold holds right pairs only or wrong pairs only")
-        held_out[test] = (
-            _model(settings, settings.pair_rate).fit(table[train], right[train]).predict_proba(table[test])[:, 1]
-        )
-    return _model(settings, settings.pair_rate).fit(table, right), held_out
+        model = _fit_model(table[train], right[train], settings, settings.pair_rate)
+        held_out[test] = model.predict_proba(table[test])[:, 1]
+    return _fit_model(table, right, settings, settings.pair_rate), held_out
 
 
 def fit_list_model(
@@ -154,9 +159,14 @@ def fit_list_model(
     settings: ScorerSettings,
 ) -> Any:
     """The list model, from out-of-fold pair probabilities and Ditto's probabilities of the open pairs."""
-    return _model(settings, settings.list_rate).fit(_without_empty(_list_features(features, query, pair, ditto)), right)
+    return _fit_model(_list_features(features, query, pair, ditto), right, settings, settings.list_rate)
 
 
-def _without_empty(table: np.ndarray) -> np.ndarray:
-    """Columns that are missing everywhere as a constant: the binning of scikit-learn needs one value to bin."""
-    return np.where(np.isnan(table).all(axis=0), np.float32(0), table)
+def _without_rare(table: np.ndarray) -> np.ndarray:
+    """Columns that hardly ever have a value as a constant.
+
+    scikit-learn bins on a sample of the rows and fails on a column without any value there; so few could teach nothing either.
+    """
+    share = min(1.0, _BIN_SAMPLE / max(1, len(table)))
+    rare = (~np.isnan(table)).sum(axis=0) * share < _FEWEST_VALUES
+    return np.where(rare, np.float32(0), table)
