@@ -5,7 +5,7 @@ from typing import get_args
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from em_core.ditto.augment import OPERATORS, SYMBOLS, append_column, attribute_delete, augment, drop_token, span_delete
@@ -13,7 +13,7 @@ from em_core.ditto.serialise import Record, join_record, split_record
 from em_core.ditto.settings import Operator, TrainSettings
 
 DEFAULT = TrainSettings().augment_operators
-DROPPERS = ("del", "drop_token", "drop_len", "drop_same")
+DROPPERS: tuple[Operator, ...] = ("del", "drop_token", "drop_len", "drop_same")
 KEEPERS = [name for name in OPERATORS if name not in DROPPERS]
 
 word = st.text(st.sampled_from("abcdeXYZ12.&"), min_size=1, max_size=4)
@@ -32,8 +32,8 @@ def test_every_operator_of_the_settings_is_there() -> None:
     assert set(OPERATORS) == set(get_args(Operator))
 
 
-@pytest.mark.parametrize("operator", KEEPERS)
-@given(record, record, seeds)
+@settings(max_examples=300)
+@given(st.sampled_from(KEEPERS), record, record, seeds)
 def test_the_name_keeps_its_words(operator: Operator, left: Record, right: Record, seed: int) -> None:
     after = OPERATORS[operator](left, right, np.random.default_rng(seed))
     before = (right, left) if operator == "entry_swap" else (left, right)
@@ -42,8 +42,8 @@ def test_the_name_keeps_its_words(operator: Operator, left: Record, right: Recor
         assert _letters(new[0][1]) == _letters(old[0][1])
 
 
-@pytest.mark.parametrize("operator", DROPPERS)
-@given(record, record, seeds)
+@settings(max_examples=200)
+@given(st.sampled_from(DROPPERS), record, record, seeds)
 def test_a_thinned_name_keeps_half_of_its_words(operator: Operator, left: Record, right: Record, seed: int) -> None:
     after = OPERATORS[operator](left, right, np.random.default_rng(seed))
     for old, new in zip((left, right), after, strict=True):
@@ -54,8 +54,8 @@ def test_a_thinned_name_keeps_half_of_its_words(operator: Operator, left: Record
         assert not Counter(kept) - Counter(before)
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-@given(record, record, seeds)
+@settings(max_examples=300)
+@given(st.sampled_from(list(OPERATORS)), record, record, seeds)
 def test_no_operator_invents_text(operator: Operator, left: Record, right: Record, seed: int) -> None:
     after = OPERATORS[operator](left, right, np.random.default_rng(seed))
     before = "".join(v for side in (left, right) for _, v in side)
@@ -63,8 +63,10 @@ def test_no_operator_invents_text(operator: Operator, left: Record, right: Recor
     assert set(invented) <= set(SYMBOLS if operator == "ins" else "")
 
 
-@pytest.mark.parametrize("operator", OPERATORS)
-@given(st.lists(st.tuples(st.text(max_size=30), st.text(max_size=30)), max_size=5), seeds)
+@settings(max_examples=300)
+@given(
+    st.sampled_from(list(OPERATORS)), st.lists(st.tuples(st.text(max_size=30), st.text(max_size=30)), max_size=5), seeds
+)
 def test_any_text_can_be_augmented(operator: Operator, pairs: list[tuple[str, str]], seed: int) -> None:
     left, right = [a for a, _ in pairs], [b for _, b in pairs]
     new_left, new_right = augment(left, right, 1.0, [operator], np.random.default_rng(seed))
