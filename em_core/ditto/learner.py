@@ -13,7 +13,6 @@ from em_core.ditto.lessons import Step
 from em_core.ditto.model import PairClassifier, has_bf16
 from em_core.ditto.parallel import Processes
 from em_core.ditto.settings import TrainSettings
-from em_core.errors import UserError
 
 MAX_GRADIENT = 1.0
 
@@ -21,7 +20,7 @@ MAX_GRADIENT = 1.0
 class Learner:
     """Trains `classifier` in place, as `settings` say.
 
-    `positive_weight` is the weight of a match in the loss. Raises `UserError` if the device cannot have the precision.
+    `positive_weight` is the weight of a match in the loss.
     """
 
     def __init__(
@@ -127,8 +126,6 @@ def learning_rate_share(progress: float, warmup: float) -> float:
 
 def _half(precision: str, device: torch.device) -> torch.dtype | None:
     """The type of the matrix products, None for float32."""
-    if precision == "fp16" and device.type != "cuda":
-        raise UserError("precision fp16 needs a GPU; on a CPU take bf16 or fp32")
     if precision == "bf16" or (precision == "auto" and has_bf16(device)):
         return torch.bfloat16
     return torch.float16 if precision == "fp16" or (precision == "auto" and device.type == "cuda") else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -62,7 +62,7 @@ class TrainSettings(BaseModel):
         "average_precision", description="what the best epoch is best at, on the validation pairs"
     )
     patience: int = Field(5, ge=1, description="stop after so many epochs in which validation got no better")
-    positive_weight: float | Literal["auto"] | None = Field(
+    positive_weight: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
         None,
         description="weight of a match in the loss; auto for non-matches per match (default: 1, which is mostly best)",
     )
@@ -92,7 +92,7 @@ class TrainSettings(BaseModel):
 
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
-        description="arithmetic of training; auto: bf16 where the hardware has it, else fp16 on a GPU, else fp32",
+        description="arithmetic of training: fp16 is for GPUs; auto is bf16 where the hardware has it, else fp16 on a GPU, else fp32",
     )
     frozen_embeddings: bool = Field(
         False, description="leave the word vectors as they are: less work, for short trainings on CPU"
@@ -112,10 +112,3 @@ class TrainSettings(BaseModel):
         if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
             return value
         return tuple(OPERATOR_ALIASES.get(name.strip(), name.strip()) for name in names)
-
-    @field_validator("positive_weight")
-    @classmethod
-    def _positive(cls, value: float | Literal["auto"] | None) -> float | Literal["auto"] | None:
-        if isinstance(value, float) and not 0 < value <= 1e6:
-            raise ValueError("the weight of a match must be above 0")
-        return value

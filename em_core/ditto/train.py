@@ -62,39 +62,36 @@ def train(
 
     On CPU the same seed, data, thread count and libraries give the same weights, unless `max_train_seconds` cuts the run.
     Started by `torchrun` or `accelerate launch`, the processes train one model; the main one validates and logs. Raises
-    `UserError` if the base model or the precision cannot be had, or if the checkpoint is of another run.
+    `UserError` if the base model cannot be had, or if the checkpoint is of another run.
     """
     began = time.monotonic()
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
+    held_out = {"valid": splits.valid} | ({} if splits.test is None else {"test": splits.test})
+    labels = {name: pairs["label"].to_numpy() for name, pairs in held_out.items()}
     with processes() as group:
-        classifier, tokenizer = load_base_model(settings.base_model, settings.pooling, settings.layers)
-        group.same_weights(classifier.to(group.device))
-        if settings.frozen_embeddings:
-            classifier.encoder.get_input_embeddings().requires_grad_(False)
-        longest = min(tokenizer.model_max_length, getattr(classifier.encoder.config, "max_position_embeddings", 2**31))
-        max_length = min(settings.max_length, longest)
+        classifier, tokenizer, max_length = _load(settings, group)
         texts = [*splits.train["left_entity"], *splits.train["right_entity"]]
         preparation = Preparation.fit(settings.model_copy(update={"max_length": max_length}), texts, tokenizer)
         reader = Reader(preparation, PairTokeniser(tokenizer, max_length, classifier.token_types))
+        encoded = {
+            name: reader.encode(pairs["left_entity"].tolist(), pairs["right_entity"].tolist())
+            for name, pairs in held_out.items()
+        }
 
-        def scored(model: PairClassifier, pairs: pd.DataFrame) -> np.ndarray:
-            encoded = reader.encode(pairs["left_entity"].tolist(), pairs["right_entity"].tolist())
-            return group.from_main(score(model, reader.tokeniser, encoded) if group.is_main else np.empty(0))
+        def scored(model: PairClassifier, name: str) -> np.ndarray:
+            """The main process's logits, in every process."""
+            logits = score(model, reader.tokeniser, encoded[name]) if group.is_main else np.empty(0)
+            return group.from_main(logits)
 
-        labels = splits.valid["label"].to_numpy()
-        run = _Run(settings, labels, group, on_epoch or _tell_nobody, checkpoint, began)
+        run = _Run(settings, labels["valid"], group, on_epoch or _tell_nobody, checkpoint, began)
         learner = Learner(classifier, settings, _positive_weight(settings, splits.train["label"]), group)
         lessons = Lessons(splits.train, reader, settings, group)
-        history = _fit(run, learner, lessons, lambda: scored(learner.judged, splits.valid))
-
-        logits = scored(classifier, splits.valid)
-        temperature = fit_temperature(logits, labels)
-        probabilities = {"valid": (expit(logits / temperature), labels)}
-        if splits.test is not None:
-            logits = scored(classifier, splits.test)
-            probabilities["test"] = (expit(logits / temperature), splits.test["label"].to_numpy())
+        history = _fit(run, learner, lessons, lambda: scored(learner.judged, "valid"))
+        logits = {name: scored(classifier, name) for name in held_out}
+    temperature = fit_temperature(logits["valid"], labels["valid"])
+    probabilities = {name: (expit(logits[name] / temperature), labels[name]) for name in held_out}
     threshold = best_threshold(*probabilities["valid"])
     metrics: dict[str, Any] = {
         "train": {"pairs": len(splits.train), "positives": int(splits.train["label"].sum())},
@@ -113,6 +110,16 @@ def train(
         "seconds": round(time.monotonic() - began, 1),
     }
     return Trained(classifier, tokenizer, preparation, max_length, threshold, temperature, metrics)
+
+
+def _load(settings: TrainSettings, group: Processes) -> tuple[PairClassifier, Any, int]:
+    """(classifier, tokenizer, tokens of a pair), the same in every process."""
+    classifier, tokenizer = load_base_model(settings.base_model, settings.pooling, settings.layers)
+    group.same_weights(classifier.to(group.device))
+    if settings.frozen_embeddings:
+        classifier.encoder.get_input_embeddings().requires_grad_(False)
+    longest = min(tokenizer.model_max_length, getattr(classifier.encoder.config, "max_position_embeddings", 2**31))
+    return classifier, tokenizer, min(settings.max_length, longest)
 
 
 @dataclass(frozen=True)
