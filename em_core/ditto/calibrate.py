@@ -7,6 +7,7 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import average_precision_score, precision_recall_curve
 
 TEMPERATURES = (0.2, 20.0)
+CURVE_POINTS = 101
 
 
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -45,3 +46,11 @@ def figures(probabilities: np.ndarray, labels: np.ndarray, threshold: float) -> 
         "log_loss": log_loss(np.log(clipped) - np.log1p(-clipped), labels),
         "brier": float(np.mean((probabilities - labels) ** 2)),
     }
+
+
+def curve(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, list[float]]:
+    """Precision and recall from each `threshold` upwards: at most 101 points, thresholds rising, evenly over the scores."""
+    precision, recall, thresholds = precision_recall_curve(labels, probabilities)
+    points = np.unique(np.linspace(0, len(thresholds) - 1, CURVE_POINTS).round().astype(int))
+    columns = {"threshold": thresholds, "precision": precision, "recall": recall}
+    return {name: [round(float(value), 6) for value in column[points]] for name, column in columns.items()}

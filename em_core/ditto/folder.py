@@ -1,5 +1,6 @@
 """The model folder: weights (safetensors), tokenizer, encoder config, and `ditto.json`, which says what they are.
 
+Beside them `metrics.json` and the model card `README.md`, and what the entry point adds: `prepare.json`, `config.yaml`.
 A folder appears complete or not at all, and what is there is checked against its manifest on loading.
 """
 
@@ -9,44 +10,27 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from em_core.ditto.settings import TrainSettings
+from em_core.ditto.card import card
+from em_core.ditto.manifest import Manifest
 from em_core.errors import UserError
 
+CARD = "README.md"
 MANIFEST = "ditto.json"
 METRICS = "metrics.json"
 LIBRARIES = ("numpy", "pandas", "safetensors", "tokenizers", "torch", "transformers")
 
 
-class Manifest(BaseModel):
-    """What a reader needs beside the weights: how to serialise, how to cut, how to read the score, where it comes from."""
-
-    model_config = ConfigDict(frozen=True)
-
-    format: Literal[1] = 1
-    attributes: tuple[str, ...]
-    max_length: int
-    pooling: Literal["mean", "cls"]
-    threshold: float
-    temperature: float
-    base_model: str
-    settings: TrainSettings
-    data: dict[str, str]  # role of each file of pairs -> SHA-256
-    metrics: dict[str, Any]
-    libraries: dict[str, str]
-    files: dict[str, int] = {}
-    digest: str = ""  # SHA-256 of the weights
-
-
 def library_versions() -> dict[str, str]:
-    """Versions that the scores depend on."""
-    return {name: importlib.metadata.version(name) for name in LIBRARIES}
+    """Versions that the scores depend on, Python's among them."""
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
 @contextlib.contextmanager
@@ -82,7 +66,10 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 
 def save_folder(folder: Path, classifier: Any, tokenizer: Any, manifest: Manifest) -> Manifest:
-    """Write a trained classifier into the empty `folder`; the manifest comes last. Returns it with files and digest."""
+    """Write a trained classifier into `folder`, which holds nothing but parts of this model; the manifest comes last.
+
+    Returns the manifest with files and digest.
+    """
     from safetensors.torch import save_model
 
     from em_core.ditto.model import WEIGHTS
@@ -93,6 +80,7 @@ def save_folder(folder: Path, classifier: Any, tokenizer: Any, manifest: Manifes
     (folder / METRICS).write_text(json.dumps(manifest.metrics, indent=2) + "\n", encoding="utf-8")
     with (folder / WEIGHTS).open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
+    (folder / CARD).write_text(card(manifest.model_copy(update={"digest": digest})), encoding="utf-8")
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir())}
     manifest = manifest.model_copy(update={"files": files, "digest": digest})
     (folder / MANIFEST).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")

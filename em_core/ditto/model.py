@@ -35,17 +35,23 @@ class PairClassifier(nn.Module):
         accepts = "token_type_ids" in inspect.signature(self.encoder.forward).parameters
         return accepts and getattr(self.encoder.config, "type_vocab_size", 0) > 1
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
-        """Logits, shape (pairs,), float32, for id tensors of shape (pairs, tokens)."""
+    def represent(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """One vector for each pair, shape (pairs, width), float32, for id tensors of shape (pairs, tokens)."""
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
         states = self.encoder(input_ids=input_ids, attention_mask=attention_mask, **types).last_hidden_state
         if self.pooling == "cls":
-            pooled = states[:, 0]
-        else:
-            mask = attention_mask.unsqueeze(-1).to(states.dtype)
-            pooled = (states * mask).sum(dim=1) / mask.sum(dim=1)
-        with torch.autocast(pooled.device.type, enabled=False):  # bfloat16 would leave a logit two digits
-            return self.head(self.dropout(pooled.float())).squeeze(-1)
+            return states[:, 0].float()
+        mask = attention_mask.unsqueeze(-1).to(states.dtype)
+        return ((states * mask).sum(dim=1) / mask.sum(dim=1)).float()
+
+    def judge(self, vectors: Tensor) -> Tensor:
+        """Logits, shape (pairs,), float32, of the vectors that `represent` gave."""
+        with torch.autocast(vectors.device.type, enabled=False):  # half precision would leave a logit two digits
+            return self.head(self.dropout(vectors)).squeeze(-1)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
+        """Logits, shape (pairs,), float32, for id tensors of shape (pairs, tokens)."""
+        return self.judge(self.represent(input_ids, attention_mask, token_type_ids))
 
 
 def load_base_model(name: str, pooling: str, layers: int | None = None) -> tuple[PairClassifier, Any]:

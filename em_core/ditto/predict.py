@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from em_core.ditto.folder import Manifest, load_folder
 from em_core.ditto.model import PairClassifier, best_device
+from em_core.ditto.prepare import Preparation
 from em_core.ditto.tokens import EncodedPairs, PairTokeniser
 
 CHUNK = 1 << 18  # pairs held as tokens at a time
@@ -46,8 +47,11 @@ def score(classifier: PairClassifier, tokeniser: PairTokeniser, pairs: EncodedPa
 class DittoModel:
     """A trained pair classifier: probabilities for pairs of serialised records."""
 
-    def __init__(self, classifier: PairClassifier, tokenizer: Any, manifest: Manifest) -> None:
+    def __init__(
+        self, classifier: PairClassifier, tokenizer: Any, manifest: Manifest, prepare: Preparation | None = None
+    ) -> None:
         self.manifest = manifest
+        self._prepare = prepare or Preparation.identity()
         self.classifier = classifier
         self._tokeniser = PairTokeniser(tokenizer, manifest.max_length, classifier.token_types)
 
@@ -58,7 +62,7 @@ class DittoModel:
         Raises `UserError` if the folder is missing, half-written or of another format.
         """
         classifier, tokenizer, manifest = load_folder(Path(path))
-        return cls(classifier.to(device or best_device()), tokenizer, manifest)
+        return cls(classifier.to(device or best_device()), tokenizer, manifest, Preparation.load(Path(path)))
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -89,7 +93,7 @@ class DittoModel:
         return expit(logits / self.manifest.temperature)
 
     def _logits(self, left: Sequence[str], right: Sequence[str], symmetric: bool, bar: Any) -> np.ndarray:
-        every = self._tokeniser.encode(left, right)
+        every = self._tokeniser.encode(self._prepare(left), self._prepare(right))
         pairs, back = every.distinct()
         orders = [pairs, pairs.swapped()] if symmetric else [pairs]
         logits = np.mean([score(self.classifier, self._tokeniser, order, bar) for order in orders], axis=0)

@@ -15,6 +15,8 @@ import pandas as pd
 from em_core.errors import UserError
 from em_core.schema import missing_to_none
 
+Record = list[tuple[str, str]]  # (attribute, value) in order
+
 # The first attribute is the name: truncation cuts from the end and augmentation never touches its words.
 ATTRIBUTES = ("name", "country", "city", "industry")
 
@@ -39,7 +41,7 @@ def serialise(frame: pd.DataFrame, attributes: Sequence[str] = ATTRIBUTES) -> li
     return [text[1:] for text in texts]
 
 
-def split_record(text: str) -> list[tuple[str, str]]:
+def split_record(text: str) -> Record:
     """A serialised record as (attribute, value) in order; text without a marker is one attribute named ""."""
     found = list(_MARKER.finditer(text))
     if not found or found[0].start() > 0:

@@ -1,4 +1,4 @@
-"""Fine-tuning: the encoder learns from labelled pairs, validation alone picks the checkpoint, threshold and temperature."""
+"""Fine-tuning: the encoder learns from labelled pairs, validation alone picks the epoch, threshold and temperature."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import copy
 import logging
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,30 +14,33 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.special import expit
-from torch import nn
 from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from em_core.ditto.augment import augment
-from em_core.ditto.calibrate import best_threshold, figures, fit_temperature, log_loss
+from em_core.ditto.calibrate import best_threshold, curve, figures, fit_temperature, log_loss
+from em_core.ditto.checkpoint import Checkpoint
 from em_core.ditto.data import Splits
-from em_core.ditto.model import PairClassifier, best_device, has_bf16, load_base_model
+from em_core.ditto.learner import Learner
+from em_core.ditto.lessons import Lessons, Reader
+from em_core.ditto.model import PairClassifier, load_base_model
+from em_core.ditto.parallel import Processes, processes
 from em_core.ditto.predict import score
+from em_core.ditto.prepare import Preparation
 from em_core.ditto.settings import TrainSettings
 from em_core.ditto.tokens import PairTokeniser
 
 log = logging.getLogger(__name__)
 
-MAX_GRADIENT = 1.0
-SORTED_SPAN = 50  # batches whose pairs are sorted by length together
+Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """The best checkpoint, how to read its score, and how it came about."""
+    """The best epoch's classifier, how to prepare its input and to read its score, and how it came about."""
 
     classifier: PairClassifier
     tokenizer: Any
+    preparation: Preparation
     max_length: int
     threshold: float
     temperature: float
@@ -45,163 +48,185 @@ class Trained:
 
 
 def train(
-    settings: TrainSettings, splits: Splits, on_epoch: Callable[[dict[str, float]], None] | None = None
+    settings: TrainSettings,
+    splits: Splits,
+    on_epoch: Callable[[Figures], None] | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Trained:
     """Fine-tune `settings.base_model` on `splits.train`.
 
-    The epoch with the best average precision on `splits.valid` wins; F1 threshold and temperature come from there too.
-    `splits.test` is scored once, at the end. `on_epoch` gets the figures of each epoch. On CPU the same seed, data, thread
-    count and libraries give the same weights, unless `max_train_seconds` cuts the run. Raises `UserError` if the base
-    model cannot be had.
+    The epoch that is best at `settings.select_by` on `splits.valid` wins; F1 threshold and temperature come from there
+    too. `splits.test` is scored once, at the end. `on_epoch` gets the figures of each epoch. With `checkpoint`, a run that
+    was cut goes on after its last whole epoch, tells `on_epoch` of the earlier ones too, and ends with the weights that
+    it would have had; the file stays for the caller to remove.
+
+    On CPU the same seed, data, thread count and libraries give the same weights, unless `max_train_seconds` cuts the run.
+    Started by `torchrun` or `accelerate launch`, the processes train one model; the main one validates and logs. Raises
+    `UserError` if the base model cannot be had, or if the checkpoint is of another run.
     """
     began = time.monotonic()
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     torch.manual_seed(settings.seed)
-    rng = np.random.default_rng(settings.seed)
-    classifier, tokenizer = load_base_model(settings.base_model, settings.pooling, settings.layers)
-    classifier.to(best_device())
-    if settings.frozen_embeddings:
-        classifier.encoder.get_input_embeddings().requires_grad_(False)
-    longest = min(tokenizer.model_max_length, getattr(classifier.encoder.config, "max_position_embeddings", 2**31))
-    max_length = min(settings.max_length, longest)
-    tokeniser = PairTokeniser(tokenizer, max_length, classifier.token_types)
+    held_out = {"valid": splits.valid} | ({} if splits.test is None else {"test": splits.test})
+    labels = {name: pairs["label"].to_numpy() for name, pairs in held_out.items()}
+    with processes() as group:
+        classifier, tokenizer, max_length = _load(settings, group)
+        texts = [*splits.train["left_entity"], *splits.train["right_entity"]]
+        preparation = Preparation.fit(settings.model_copy(update={"max_length": max_length}), texts, tokenizer)
+        reader = Reader(preparation, PairTokeniser(tokenizer, max_length, classifier.token_types))
+        encoded = {
+            name: reader.encode(pairs["left_entity"].tolist(), pairs["right_entity"].tolist())
+            for name, pairs in held_out.items()
+        }
 
-    def scored(pairs: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        encoded = tokeniser.encode(pairs["left_entity"], pairs["right_entity"])
-        return score(classifier, tokeniser, encoded), pairs["label"].to_numpy()
+        def scored(model: PairClassifier, name: str) -> np.ndarray:
+            """The main process's logits, in every process."""
+            logits = score(model, reader.tokeniser, encoded[name]) if group.is_main else np.empty(0)
+            return group.from_main(logits)
 
-    history = _fit(classifier, tokeniser, splits, settings, rng, began, on_epoch)
-    logits, labels = scored(splits.valid)
-    temperature = fit_temperature(logits, labels)
-    threshold = best_threshold(expit(logits / temperature), labels)
+        run = _Run(settings, labels["valid"], group, on_epoch or _tell_nobody, checkpoint, began)
+        learner = Learner(classifier, settings, _positive_weight(settings, splits.train["label"]), group)
+        lessons = Lessons(splits.train, reader, settings, group)
+        history = _fit(run, learner, lessons, lambda: scored(learner.judged, "valid"))
+        logits = {name: scored(classifier, name) for name in held_out}
+    temperature = fit_temperature(logits["valid"], labels["valid"])
+    probabilities = {name: (expit(logits[name] / temperature), labels[name]) for name in held_out}
+    threshold = best_threshold(*probabilities["valid"])
     metrics: dict[str, Any] = {
         "train": {"pairs": len(splits.train), "positives": int(splits.train["label"].sum())},
-        "valid": figures(expit(logits / temperature), labels, threshold),
+        "valid": None,
         "test": None,
+        **{part: figures(*known, threshold) for part, known in probabilities.items()},
         "threshold": threshold,
         "temperature": temperature,
         "split": splits.method,
         "shared_records": splits.shared_records(),
-        "best_epoch": max(history, key=_merit)["epoch"],
+        "best_epoch": run.best(history)["epoch"],
         "history": history,
+        "curves": {part: curve(*known) for part, known in probabilities.items()},
+        "device": group.device.type,
+        "processes": group.count,
         "seconds": round(time.monotonic() - began, 1),
     }
-    if splits.test is not None:
-        logits, labels = scored(splits.test)
-        metrics["test"] = figures(expit(logits / temperature), labels, threshold)
-    return Trained(classifier, tokenizer, max_length, threshold, temperature, metrics)
+    return Trained(classifier, tokenizer, preparation, max_length, threshold, temperature, metrics)
 
 
-def _fit(
-    classifier: PairClassifier,
-    tokeniser: PairTokeniser,
-    splits: Splits,
-    settings: TrainSettings,
-    rng: np.random.Generator,
-    began: float,
-    on_epoch: Callable[[dict[str, float]], None] | None,
-) -> list[dict[str, float]]:
-    """Train in place and leave the weights of the best epoch in `classifier`; the figures of every epoch."""
-    learner = _Learner(classifier, settings)
-    left, right = splits.train["left_entity"].tolist(), splits.train["right_entity"].tolist()
-    label = splits.train["label"].to_numpy(dtype=np.float32)
-    valid = tokeniser.encode(splits.valid["left_entity"], splits.valid["right_entity"])
-    total = settings.epochs * -(-len(label) // settings.batch_size)
-    history: list[dict[str, float]] = []
+def _load(settings: TrainSettings, group: Processes) -> tuple[PairClassifier, Any, int]:
+    """(classifier, tokenizer, tokens of a pair), the same in every process."""
+    classifier, tokenizer = load_base_model(settings.base_model, settings.pooling, settings.layers)
+    group.same_weights(classifier.to(group.device))
+    if settings.frozen_embeddings:
+        classifier.encoder.get_input_embeddings().requires_grad_(False)
+    longest = min(tokenizer.model_max_length, getattr(classifier.encoder.config, "max_position_embeddings", 2**31))
+    return classifier, tokenizer, min(settings.max_length, longest)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the epochs of one run have in common; `began` is the start on the monotonic clock, in seconds."""
+
+    settings: TrainSettings
+    labels: np.ndarray
+    group: Processes
+    tell: Callable[[Figures], None]
+    checkpoint: Checkpoint | None
+    began: float
+
+    def best(self, history: list[Figures]) -> Figures:
+        """The best epoch; where two are level, as on a solved validation set, that with the lower loss."""
+        quality = f"valid_{self.settings.select_by}"
+        return max(history, key=lambda epoch: (round(epoch[quality], 5), -epoch["valid_loss"]))
+
+    def end(self, history: list[Figures]) -> str | None:
+        """Why no epoch follows, None if one does."""
+        if not history:
+            return None
+        if history[-1]["seconds"] >= (self.settings.max_train_seconds or np.inf):
+            return "out of time"
+        if len(history) - self.best(history)["epoch"] >= self.settings.patience:
+            return "validation got no better"
+        return "all epochs done" if len(history) >= self.settings.epochs else None
+
+
+def _fit(run: _Run, learner: Learner, lessons: Lessons, validate: Callable[[], np.ndarray]) -> list[Figures]:
+    """Train in place and leave the weights of the best epoch in the classifier; the figures of every epoch.
+
+    `validate` gives the logits of the validation pairs.
+    """
+    history: list[Figures] = []
     best: dict[str, torch.Tensor] = {}
-    step, progress, best_epoch = 0, 0.0, 0
-    bar = tqdm(total=total, desc="training", unit="batch", mininterval=0.5 if sys.stderr.isatty() else 10)
+    saved = None if run.checkpoint is None else run.checkpoint.load()
+    if saved is not None:
+        learner.load_state_dict(saved["learner"])
+        history, best = saved["history"], saved["best"]
+        log.info("going on after epoch %d", len(history))
+        for epoch in history:
+            run.tell(epoch)
+    began = run.began - (history[-1]["seconds"] if history else 0.0)
+    bar = tqdm(
+        total=lessons.steps * run.settings.epochs,
+        initial=lessons.steps * len(history),
+        desc="training",
+        unit="step",
+        mininterval=0.5 if sys.stderr.isatty() else 10,
+        disable=not run.group.is_main,
+    )
     with bar, logging_redirect_tqdm():
-        for epoch in range(1, settings.epochs + 1):
-            pairs = tokeniser.encode(*augment(left, right, settings.augment, rng))
-            losses: list[float] = []
-            for rows in _batches(tokeniser.lengths(pairs), settings.batch_size, rng):
-                progress = max(step / total, (time.monotonic() - began) / (settings.max_train_seconds or np.inf))
-                if progress >= 1 and losses:
-                    break
-                losses.append(learner.step(tokeniser.batch(pairs, rows), label[rows], progress))
-                step += 1
-                bar.update()
-                bar.set_postfix(epoch=epoch, loss=f"{np.mean(losses[-20:]):.4f}", refresh=False)
-            logits = score(classifier, tokeniser, valid)
-            history.append(_epoch_figures(epoch, losses, logits, splits.valid["label"].to_numpy(), began))
+        while (reason := run.end(history)) is None:
+            number = len(history) + 1
+            loss = _train_epoch(run, learner, lessons, number, began, bar)
+            entry = _epoch_figures(number, loss, validate(), run.labels, time.monotonic() - began)
+            history.append(run.group.from_main(entry))
             log.info("epoch %(epoch)d: loss %(train_loss).4f, validation AP %(valid_average_precision).4f", history[-1])
-            if on_epoch is not None:
-                on_epoch(history[-1])
-            if history[-1] is max(history, key=_merit):
-                best, best_epoch = copy.deepcopy(classifier.state_dict()), epoch
-            if progress >= 1 or epoch - best_epoch >= settings.patience:
-                log.info("stopped early, %s", "out of time" if progress >= 1 else "validation got no better")
-                break
-    classifier.load_state_dict(best)
+            if run.best(history) is history[-1]:
+                best = copy.deepcopy(learner.judged.state_dict())
+            if run.checkpoint is not None and run.group.is_main:
+                run.checkpoint.save({"learner": learner.state_dict(), "best": best, "history": history})
+            run.tell(history[-1])
+    log.info("training ended: %s", reason)
+    learner.classifier.load_state_dict(best)
+    run.group.same_weights(learner.classifier)
     return history
 
 
-class _Learner:
-    """One optimisation step at a time: AdamW, linear warm-up and decay, clipped gradients, bfloat16 where it pays."""
-
-    def __init__(self, classifier: PairClassifier, settings: TrainSettings) -> None:
-        self.classifier = classifier
-        self.settings = settings
-        self.device = next(classifier.parameters()).device
-        self.bf16 = settings.precision == "bf16" or (settings.precision == "auto" and has_bf16(self.device))
-        trained = [p for p in classifier.parameters() if p.requires_grad]
-        groups = [
-            {"params": [p for p in trained if p.ndim > 1], "weight_decay": settings.weight_decay},
-            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},  # biases and norms
-        ]
-        self.optimiser = torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
-
-    def step(self, batch: Mapping[str, torch.Tensor], label: np.ndarray, progress: float) -> float:
-        """Learn from one batch at `progress` (0 to 1) of the run; its mean loss in nats."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.settings.learning_rate * _rate(progress, self.settings.warmup)
-        self.classifier.train()
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.bf16):
-            logits = self.classifier(**{name: ids.to(self.device) for name, ids in batch.items()})
-        loss = nn.functional.binary_cross_entropy_with_logits(logits, torch.from_numpy(label).to(self.device))
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.classifier.parameters(), MAX_GRADIENT)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        return loss.item()
+def _train_epoch(run: _Run, learner: Learner, lessons: Lessons, number: int, began: float, bar: tqdm) -> float:
+    """One pass over the training pairs, or less where the time is up; the mean loss in nats."""
+    # Seeded for itself, so that a run that goes on here is the same; dropout differs between processes.
+    seeds = np.random.SeedSequence([run.settings.seed, number, run.group.rank])
+    torch.manual_seed(int(seeds.generate_state(1)[0]))
+    losses: list[float] = []
+    for step in lessons.epoch(number):
+        share = ((number - 1) * lessons.steps + len(losses)) / (lessons.steps * run.settings.epochs)
+        if run.settings.max_train_seconds is not None:
+            elapsed = run.group.from_main(time.monotonic() - began)
+            share = max(share, elapsed / run.settings.max_train_seconds)
+            if share >= 1 and losses:
+                break
+        losses.append(learner.step(step, share))
+        bar.update()
+        bar.set_postfix(epoch=number, loss=f"{np.mean(losses[-20:]):.4f}", refresh=False)
+    return float(np.mean(losses))
 
 
-def _epoch_figures(
-    epoch: int, losses: list[float], logits: np.ndarray, labels: np.ndarray, began: float
-) -> dict[str, float]:
+def _epoch_figures(number: int, loss: float, logits: np.ndarray, labels: np.ndarray, seconds: float) -> Figures:
     probabilities = expit(logits)
     judged = figures(probabilities, labels, best_threshold(probabilities, labels))
     return {
-        "epoch": epoch,
-        "train_loss": float(np.mean(losses)),
+        "epoch": number,
+        "train_loss": loss,
         "valid_loss": log_loss(logits, labels),
         "valid_average_precision": judged["average_precision"],
         "valid_f1": judged["f1"],
-        "seconds": round(time.monotonic() - began, 1),
+        "seconds": round(seconds, 2),
     }
 
 
-def _merit(epoch: dict[str, float]) -> tuple[float, float]:
-    """Average precision first; where that is level, as on a solved validation set, the lower loss."""
-    return round(epoch["valid_average_precision"], 5), -epoch["valid_loss"]
+def _positive_weight(settings: TrainSettings, labels: pd.Series) -> float:
+    if settings.positive_weight == "auto":
+        return float((labels == 0).sum() / (labels == 1).sum())
+    return 1.0 if settings.positive_weight is None else settings.positive_weight
 
 
-def _rate(progress: float, warmup: float) -> float:
-    """Share of the peak learning rate at `progress` (0 to 1) of the run: linear rise, then linear fall to zero."""
-    if progress < warmup:
-        return (progress + 1e-3) / (warmup + 1e-3)
-    return max(0.0, (1 - progress) / (1 - warmup))
-
-
-def _batches(lengths: np.ndarray, size: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Random batches of pairs of like length: shuffle, sort within long spans, shuffle the batches."""
-    shuffled = rng.permutation(len(lengths))
-    spans = np.split(shuffled, range(size * SORTED_SPAN, len(shuffled), size * SORTED_SPAN))
-    batches = [
-        span[start : start + size]
-        for span in (part[np.argsort(lengths[part], kind="stable")] for part in spans)
-        for start in range(0, len(span), size)
-    ]
-    return (batches[i] for i in rng.permutation(len(batches)))
+def _tell_nobody(_: Figures) -> None:
+    """The `on_epoch` of a run without a listener."""

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from em_core.ditto.entry_point import main, parser
+from em_core.ditto.entry_point import _options, main, parser
 from em_core.ditto.folder import read_manifest
 from em_core.ditto.predict import DittoModel
+from em_core.ditto.settings import TrainSettings
+from em_core.errors import UserError
 
 Arguments = Callable[[Path, Path, Path], list[str]]
 
@@ -39,7 +44,7 @@ def test_help_and_parsing_load_no_torch() -> None:
         "from em_core.ditto.entry_point import main, parser\n"
         "parser().parse_args(['--training-data', 'a.csv', '--output-path', 'b'])\n"
         "with contextlib.suppress(SystemExit): main(['--help'])\n"
-        "heavy = {'torch', 'transformers', 'pandas', 'mlflow', 'dagster_pipes'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'pandas', 'numpy', 'yaml', 'mlflow', 'dagster_pipes'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -88,13 +93,21 @@ def test_mistakes_end_with_one_line_and_nothing_written(
         (with_("--epochs", "many"), "--epochs many"),
         (with_("--learning-rate", "-1"), "--learning-rate -1"),
         (with_("--base-model", tmp_path), "config.json"),
+        (with_("--markers", "long"), "--markers long"),
+        (with_("--positive-weight", "-1"), "--positive-weight -1: Input should be greater than 0"),
+        (with_("--positive-weight", "some"), "--positive-weight some: "),
+        (with_("--augment-operators", "del,shred"), "--augment-operators del,shred"),
+        (with_("--checkpoint-path", tmp_path / "model" / "c"), "lies in --output-path"),
+        (with_("--checkpoint-path", tmp_path / "file"), "no folder for checkpoints"),
+        (with_("--config", tmp_path / "nothing.yaml"), "cannot be read"),
+        (["--output-path", "x"], "--training-data is missing"),
+        (["--training-data", "x.csv"], "--output-path is missing"),
     ):
         line = _refused(capsys, argv)
         assert says in line
         assert line.startswith("train_ditto: ")
         assert line.count("\n") == 1
     assert "--frobnicate" in _refused(capsys, with_("--frobnicate", 1))
-    assert "--training-data" in _refused(capsys, ["--output-path", "x"])
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -119,18 +132,106 @@ def test_a_failure_in_training_keeps_the_old_model(
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_a_cancelled_run_leaves_nothing(
-    tmp_path: Path, pairs_file: Path, tiny_base: Path, arguments: Arguments
+def test_options_come_from_the_command_line_then_the_file_then_the_defaults(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    argv = [*arguments(pairs_file, tmp_path / "model", tiny_base), "--epochs", "1000", "--patience", "1000"]
+    config = tmp_path / "run.yaml"
+
+    def options(content: str, *more: str) -> tuple[argparse.Namespace, TrainSettings]:
+        config.write_text(content, encoding="utf-8")
+        return _options(["--config", str(config), *more])
+
+    given = "training_data: a.csv\noutput_path: b\nepochs: 3\nlearning_rate: 1e-4\nmixda: true\n"
+    args, settings = options(given, "--epochs", "7", "--output-path", "c")
+    assert (args.training_data, args.output_path, args.checkpoint_path) == (Path("a.csv"), Path("c"), None)
+    assert (settings.epochs, settings.learning_rate, settings.mixda, settings.batch_size) == (7, 1e-4, True, 64)
+    assert not options(given, "--no-mixda")[1].mixda
+    assert options(given + "augment_operators: [del, swap]")[1].augment_operators == ("del", "span_shuffle")
+    for line, says in (
+        ("batch_size: many", "run.yaml: batch_size many"),
+        ("test_data: 3", "run.yaml: test_data 3: is no text"),
+        ("batchsize: 3", "'batchsize' is no option; 'batch_size' is one"),
+    ):
+        config.write_text(given + line, encoding="utf-8")
+        assert says in _refused(capsys, ["--config", str(config)])
+
+
+def test_the_config_of_a_model_reproduces_it(
+    tmp_path: Path, pairs_file: Path, tiny_base: Path, arguments: Arguments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    argv = arguments(pairs_file, Path("model"), tiny_base)
+    main([*argv, "--epochs", "1", "--markers", "short", "--knowledge", "company", "--mixda"])
+    digest = read_manifest(tmp_path / "model").digest
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    config = tmp_path / "config.yaml"
+    (tmp_path / "model" / "config.yaml").rename(config)
+    main(["--config", str(config)])
+    assert read_manifest(tmp_path / "model").digest == digest
+    main(["--config", str(config), "--seed", "5", "--output-path", "other"])
+    assert read_manifest(Path("other")).digest != digest
+
+
+def test_a_model_scores_prepared_text(tmp_path: Path, pairs_file: Path, tiny_base: Path, arguments: Arguments) -> None:
+    argv = arguments(pairs_file, tmp_path / "model", tiny_base)
+    main([*argv, "--epochs", "1", "--knowledge", "company", "--markers", "short"])
+    model = DittoModel.load(tmp_path / "model")
+    scores = model.predict(["COL name VAL Acme GmbH", "name acme FORM gmbh"], ["COL name VAL Beacon"] * 2)
+    one, same = model.predict(["COL name VAL Acme GmbH", "COL name VAL ACME G.m.b.H."], ["COL name VAL Beacon"] * 2)
+    assert one == same == scores[0]
+    (tmp_path / "model" / "prepare.json").unlink()
+    with pytest.raises(UserError, match=r"prepare\.json"):
+        DittoModel.load(tmp_path / "model")
+
+
+def test_two_processes_train_one_model(tmp_path: Path, pairs_file: Path, tiny_base: Path, arguments: Arguments) -> None:
+    argv = [*arguments(pairs_file, tmp_path / "model", tiny_base), "--epochs", "1", "--max-train-seconds", "600"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    launched = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    command = [sys.executable, "-m", "em_core.ditto.entry_point", *argv]
+    with subprocess.Popen(
+        command, env=launched | {"RANK": "1", "LOCAL_RANK": "1"}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as further:
+        main_process = launched | {"RANK": "0", "LOCAL_RANK": "0"}
+        done = subprocess.run(command, env=main_process, capture_output=True, text=True, check=False, timeout=120)
+        said, _ = further.communicate(timeout=60)
+    assert (done.returncode, further.returncode) == (0, 0), done.stderr
+    assert json.loads(done.stdout)["processes"] == 2
+    assert said == b""
+    assert len(DittoModel.load(tmp_path / "model").predict(["a"], ["b"])) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_cancelled_run_leaves_its_checkpoint_alone_and_goes_on_from_there(
+    tmp_path: Path,
+    pairs_file: Path,
+    tiny_base: Path,
+    arguments: Arguments,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    argv = [*arguments(pairs_file, tmp_path / "model", tiny_base), "--epochs", "8", "--patience", "8"]
+    main(argv)
+    digest = read_manifest(tmp_path / "model").digest
+    shutil.rmtree(tmp_path / "model")
+    argv += ["--checkpoint-path", str(tmp_path / "checkpoints")]
     code = "import sys; from em_core.ditto.entry_point import main; sys.exit(main())"
     with subprocess.Popen([sys.executable, "-c", code, *argv], stderr=subprocess.PIPE, text=True) as run:
         assert run.stderr is not None
-        assert any("epoch 1:" in line for line in run.stderr)
-        assert len(list(tmp_path.iterdir())) == 1  # the folder aside
+        assert any("epoch 2:" in line for line in run.stderr)
+        assert len(list(tmp_path.iterdir())) == 2  # checkpoints and the folder aside
         run.terminate()
         assert run.wait(30) == 143
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoints"]
+    assert "epochs is 8 there and 9 here" in _refused(capsys, [*argv, "--epochs", "9"])
+    with caplog.at_level("INFO"):
+        assert main(argv) == 0
+    assert "going on after epoch" in caplog.text
+    assert read_manifest(tmp_path / "model").digest == digest
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_without_the_hub_one_line_says_what_to_do(tmp_path: Path, pairs_file: Path) -> None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
+from em_core.ditto.checkpoint import Checkpoint
 from em_core.ditto.data import Splits, load_splits
 from em_core.ditto.settings import TrainSettings
-from em_core.ditto.train import _batches, _rate, train
+from em_core.ditto.train import Trained, train
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,8 @@ def test_training_stops_when_validation_gets_no_better(
     quality = iter([0.5, 0.6, 0.6, 0.4, 0.7])
 
     def judged(epoch: int, *_: object) -> dict[str, float]:
-        return {"epoch": epoch, "train_loss": 0.0, "valid_loss": float(epoch), "valid_average_precision": next(quality)}
+        shown = {"epoch": epoch, "train_loss": 0.0, "valid_loss": float(epoch), "seconds": float(epoch)}
+        return shown | {"valid_average_precision": next(quality), "valid_f1": 0.5}
 
     monkeypatch.setattr("em_core.ditto.train._epoch_figures", judged)
     trained = train(_settings(tiny_base, epochs=9, patience=2), splits)
@@ -86,18 +88,78 @@ def test_max_length_is_held_to_what_the_encoder_can_read(tiny_base: Path, splits
     assert train(_settings(tiny_base, epochs=1, max_length=512), splits).max_length == 64
 
 
-def test_batches_hold_each_pair_once_with_like_lengths() -> None:
-    lengths = np.random.default_rng(0).integers(5, 100, 1000)
-    batches = list(_batches(lengths, 64, np.random.default_rng(1)))
-    assert sorted(np.concatenate(batches)) == list(range(1000))
-    assert len(batches) == 16
-    assert np.mean([np.ptp(lengths[rows]) for rows in batches]) < 10
+def _weights(trained: Trained) -> torch.Tensor:
+    return torch.cat([p.flatten() for p in trained.classifier.parameters()])
 
 
-def test_the_learning_rate_rises_and_falls() -> None:
-    rates = [_rate(step / 100, 0.1) for step in range(101)]
-    assert np.argmax(rates) == 10
-    assert rates[10] == pytest.approx(1.0)
-    assert rates[100] == 0.0
-    assert 0 < rates[0] < 0.05
-    assert _rate(0.0, 0.0) == 1.0
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"mixda": True, "augment_operators": "all"},
+        {"r_drop": 1.0},
+        {"ema": 0.9},
+        {"positive_weight": "auto"},
+        {"accumulate": 3},
+        {"precision": "bf16"},
+        {"precision": "fp16"},
+        {"markers": "short", "knowledge": "company", "summarise": True, "max_length": 24},
+    ],
+)
+def test_every_way_to_train_is_reproducible_and_changes_the_weights(
+    tiny_base: Path, splits: Splits, changes: dict[str, object]
+) -> None:
+    plain = train(_settings(tiny_base, epochs=1), splits)
+    runs = [train(_settings(tiny_base, epochs=1, **changes), splits) for _ in range(2)]
+    assert torch.equal(_weights(runs[0]), _weights(runs[1]))
+    assert not torch.equal(_weights(runs[0]), _weights(plain))
+    assert np.isfinite(runs[0].metrics["history"][0]["train_loss"])
+
+
+def test_the_epoch_is_chosen_as_asked(tiny_base: Path, splits: Splits, monkeypatch: pytest.MonkeyPatch) -> None:
+    for select_by, best in (("average_precision", 1), ("f1", 2)):
+        precision, f1 = iter([0.9, 0.8]), iter([0.1, 0.2])
+
+        def judged(
+            epoch: int, *_: object, ap: Iterator[float] = precision, f: Iterator[float] = f1
+        ) -> dict[str, float]:
+            shown = {"epoch": epoch, "train_loss": 0.0, "valid_loss": 0.0, "seconds": 0.0}
+            return shown | {"valid_average_precision": next(ap), "valid_f1": next(f)}
+
+        monkeypatch.setattr("em_core.ditto.train._epoch_figures", judged)
+        trained = train(_settings(tiny_base, epochs=2, select_by=select_by), splits)
+        assert trained.metrics["best_epoch"] == best
+
+
+def test_the_curve_is_in_the_metrics(tiny_base: Path, splits: Splits) -> None:
+    metrics = train(_settings(tiny_base, epochs=1), splits).metrics
+    curve = metrics["curves"]["valid"]
+    assert set(metrics["curves"]) == {"valid"}
+    assert len(curve["threshold"]) == len(curve["precision"]) == len(curve["recall"]) <= 101
+    assert curve["recall"][0] == 1.0
+
+
+class _Killed(BaseException):
+    """Stands for the end of the process, which nothing can catch."""
+
+
+@pytest.mark.parametrize("changes", [{}, {"ema": 0.9, "mixda": True, "accumulate": 2, "patience": 1}])
+def test_a_killed_run_goes_on_to_the_same_weights(
+    tmp_path: Path, tiny_base: Path, splits: Splits, changes: dict[str, object]
+) -> None:
+    settings = _settings(tiny_base, epochs=4, **changes)
+    whole = train(settings, splits)
+    checkpoint = Checkpoint(tmp_path / "checkpoints", settings.model_dump(mode="json"))
+
+    def dies(figures: dict[str, float]) -> None:
+        if figures["epoch"] == 2:
+            raise _Killed
+
+    with pytest.raises(_Killed):
+        train(settings, splits, dies, checkpoint)
+    heard: list[float] = []
+    resumed = train(settings, splits, lambda figures: heard.append(figures["epoch"]), checkpoint)
+    assert torch.equal(_weights(resumed), _weights(whole))
+    assert heard == [epoch["epoch"] for epoch in whole.metrics["history"]]
+    assert (resumed.threshold, resumed.temperature) == (whole.threshold, whole.temperature)
+    again = train(settings, splits, None, checkpoint)  # killed after the last epoch: nothing is left to train
+    assert torch.equal(_weights(again), _weights(whole))
