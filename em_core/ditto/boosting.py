@@ -1,0 +1,115 @@
+"""The similarity model: boosting on string features, the cheap and strong half of a trained matcher.
+
+On small label sets it beats a fine-tuned encoder, and it scores two orders of magnitude faster; the encoder reads what it leaves open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from em_core.ditto.similarity import Similarity
+from em_core.errors import UserError
+
+FILE = "similarity_models.skops"
+FOLDS = 5
+SEEDS = 3
+SMALL = 1_000  # pairs
+_CLIP = 1e-4
+
+
+def _log_odds(probability: np.ndarray) -> np.ndarray:
+    clipped = np.clip(probability, _CLIP, 1 - _CLIP)
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def _linear() -> Pipeline:
+    return make_pipeline(
+        SimpleImputer(strategy="constant", fill_value=0, add_indicator=True),
+        StandardScaler(),
+        LogisticRegression(C=0.05, max_iter=2000),
+    )
+
+
+def _boosted(size: int, seed: int) -> HistGradientBoostingClassifier:
+    return HistGradientBoostingClassifier(
+        max_iter=300,
+        learning_rate=0.06,
+        max_leaf_nodes=15,
+        min_samples_leaf=5 if size < SMALL else 10,
+        l2_regularization=1.0,
+        max_features=0.3,
+        early_stopping=False,
+        random_state=seed,
+    )
+
+
+def _fit(features: np.ndarray, label: np.ndarray, seed: int) -> list[list[Any]]:
+    """Boosted models over several seeds; where labels are few, and trees alone coarse, a linear model as their equal."""
+    known = np.where(np.isnan(features).all(axis=0), np.float32(0), features)
+    kinds: list[list[Any]] = [[_boosted(len(label), seed + i) for i in range(SEEDS)]]
+    if len(label) < SMALL:
+        kinds.append([_linear()])
+    return [[model.fit(known, label) for model in models] for models in kinds]
+
+
+def _logits(kinds: Sequence[Sequence[Any]], features: np.ndarray) -> np.ndarray:
+    if not len(features):
+        return np.zeros(0)
+    odds = [[_log_odds(model.predict_proba(features)[:, 1]) for model in models] for models in kinds]
+    return np.mean([np.mean(models, axis=0) for models in odds], axis=0)
+
+
+@dataclass(frozen=True)
+class SimilarityModel:
+    """Features and the models over them."""
+
+    similarity: Similarity
+    models: list[list[Any]] = field(repr=False)
+
+    @classmethod
+    def fit(
+        cls, left: Sequence[str], right: Sequence[str], label: np.ndarray, group: np.ndarray, seed: int
+    ) -> tuple[SimilarityModel, np.ndarray]:
+        """The model, and out-of-fold logits (n,) of its own training pairs; `group` (n,) keeps a record in one fold."""
+        similarity = Similarity.fit([*left, *right])
+        features = similarity(left, right).to_numpy()
+        held_out = np.zeros(len(label))
+        folds = GroupKFold(min(FOLDS, len(np.unique(group))))
+        for train, test in folds.split(features, groups=group):
+            if len(np.unique(label[train])) < 2:
+                raise UserError("too few training pairs for the similarity model: a fold holds one label only")
+            held_out[test] = _logits(_fit(features[train], label[train], seed), features[test])
+        return cls(similarity, _fit(features, label, seed)), held_out
+
+    def logits(self, left: Sequence[str], right: Sequence[str]) -> np.ndarray:
+        """Log odds (n,) that the records are the same entity."""
+        return _logits(self.models, self.similarity(left, right).to_numpy())
+
+    def save(self, folder: Path) -> None:
+        """Write features and models (skops: no pickle) into a model folder."""
+        from skops.io import dump
+
+        self.similarity.save(folder)
+        dump(self.models, folder / FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> SimilarityModel:
+        """Open what `save` wrote. Raises `UserError` if the file holds types other than scikit-learn's and numpy's."""
+        from skops.io import get_untrusted_types, load
+
+        unknown = get_untrusted_types(file=folder / FILE)
+        foreign = [t for t in unknown if not t.startswith(("sklearn.", "numpy."))]
+        if foreign:
+            raise UserError(f"{folder / FILE}: holds the type {foreign[0]}, which is no part of a similarity model")
+        return cls(Similarity.load(folder), load(folder / FILE, trusted=unknown))
