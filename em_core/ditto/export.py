@@ -71,7 +71,7 @@ def export_runtimes(
     names = [PLAIN]
     if has_bf16(torch.device("cpu")):
         names.append("torch-bf16")
-    names += _export(classifier, tokeniser, train, target)
+    names += export_networks(classifier, tokeniser, train, target)
     valid = valid.sample(min(JUDGED, len(valid)), random_state=0)
     measured = _measure(
         {name: build_runtime(name, target, classifier) for name in names},
@@ -101,8 +101,10 @@ def export_runtimes(
     return choice
 
 
-def _export(classifier: PairClassifier, tokeniser: PairTokeniser, train: pd.DataFrame, target: Path) -> list[str]:
-    """Write what the installed libraries can make; the names of the runtimes that it serves here."""
+def export_networks(
+    classifier: PairClassifier, tokeniser: PairTokeniser, train: pd.DataFrame, target: Path
+) -> list[str]:
+    """Write to `target` what the installed libraries can make of the network; the names of the runtimes that it serves here."""
     try:
         openvino = import_openvino()
     except ImportError:
@@ -129,9 +131,9 @@ def _convert(openvino: Any, classifier: PairClassifier, example: Batch) -> Any:
     """The network with any number of pairs and tokens; the example must not be one pair alone."""
     tensors = {name: torch.from_numpy(array) for name, array in example.items()}
     with warnings.catch_warnings():
-        # The branches that tracing fixes depend on the kind of attention, not on the batch.
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)
-        warnings.simplefilter("ignore", FutureWarning)
+        # The branches that tracing fixes depend on the kind of attention, not on the batch; the rest is between libraries.
+        for kind in (torch.jit.TracerWarning, DeprecationWarning, FutureWarning):
+            warnings.simplefilter("ignore", kind)
         return openvino.convert_model(classifier, example_input=tensors)
 
 

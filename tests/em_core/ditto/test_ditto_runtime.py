@@ -94,7 +94,7 @@ def test_the_report_says_what_was_measured(exported: tuple[Path, RuntimeChoice],
 def test_eight_bits_score_nearly_as_torch_does(trained_folder: Path, tmp_path: Path, pairs: pd.DataFrame) -> None:
     classifier, tokenizer, manifest = load_folder(trained_folder)
     tokeniser = PairTokeniser(tokenizer, manifest.max_length, classifier.token_types)
-    names = export._export(classifier, tokeniser, pairs[:90], tmp_path)
+    names = export.export_networks(classifier, tokeniser, pairs[:90], tmp_path)
     encoded = tokeniser.encode(pairs["left_entity"], pairs["right_entity"])
     built = runtime.build_runtime("openvino-int8", tmp_path, classifier)
     assert "openvino-int8" in names
