@@ -101,7 +101,7 @@ class Engine:
         attributes = self.ditto.attributes
         left = serialise(source.iloc[candidates["query"].to_numpy()[chosen]], attributes)
         right = serialise(self.index.reference.iloc[candidates["entity"].to_numpy()[chosen]], attributes)
-        out[chosen] = self.ditto.predict(left, right)
+        out[chosen] = self.ditto.predict(left, right, part="encoder")
         timings.ditto_pairs += int(chosen.sum())
         timings.add("ditto", start)
         return out

@@ -33,6 +33,7 @@ class DittoSettings(BaseModel):
         layers = [] if self.layers is None else ["--layers", str(self.layers)]
         return [
             *layers,
+            "--encoder-only",  # the scorer's own features stand beside it
             "--training-data", str(training_data),
             "--output-path", str(output_path),
             "--base-model", self.base_model,

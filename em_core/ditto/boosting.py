@@ -14,7 +14,6 @@ import numpy as np
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GroupKFold
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -22,10 +21,9 @@ from em_core.ditto.similarity import Similarity
 from em_core.errors import UserError
 
 FILE = "similarity_models.skops"
-FOLDS = 5
 SEEDS = 3
 SMALL = 1_000  # pairs
-_CLIP = 1e-4
+_CLIP = 1e-5
 
 
 def _log_odds(probability: np.ndarray) -> np.ndarray:
@@ -78,19 +76,10 @@ class SimilarityModel:
     models: list[list[Any]] = field(repr=False)
 
     @classmethod
-    def fit(
-        cls, left: Sequence[str], right: Sequence[str], label: np.ndarray, group: np.ndarray, seed: int
-    ) -> tuple[SimilarityModel, np.ndarray]:
-        """The model, and out-of-fold logits (n,) of its own training pairs; `group` (n,) keeps a record in one fold."""
+    def fit(cls, left: Sequence[str], right: Sequence[str], label: np.ndarray, seed: int) -> SimilarityModel:
+        """Learn from n labelled pairs of serialised records."""
         similarity = Similarity.fit([*left, *right])
-        features = similarity(left, right).to_numpy()
-        held_out = np.zeros(len(label))
-        folds = GroupKFold(min(FOLDS, len(np.unique(group))))
-        for train, test in folds.split(features, groups=group):
-            if len(np.unique(label[train])) < 2:
-                raise UserError("too few training pairs for the similarity model: a fold holds one label only")
-            held_out[test] = _logits(_fit(features[train], label[train], seed), features[test])
-        return cls(similarity, _fit(features, label, seed)), held_out
+        return cls(similarity, _fit(similarity(left, right).to_numpy(), label, seed))
 
     def logits(self, left: Sequence[str], right: Sequence[str]) -> np.ndarray:
         """Log odds (n,) that the records are the same entity."""

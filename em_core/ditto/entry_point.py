@@ -27,18 +27,21 @@ from em_core.errors import UserError
 
 if TYPE_CHECKING:
     from em_core.ditto.checkpoint import Checkpoint
+    from em_core.ditto.combine import Combined
     from em_core.ditto.data import Splits
+    from em_core.ditto.manifest import Manifest
     from em_core.ditto.train import Trained
 
 GROUPS = {
     "model": ("base_model", "layers", "max_length", "pooling"),
+    "parts": ("encoder_only", "encoder_share", "symmetric"),
     "text": ("knowledge", "summarise", "markers"),
     "training": (
         *("epochs", "batch_size", "accumulate", "learning_rate", "warmup", "weight_decay", "select_by", "patience"),
         *("positive_weight", "r_drop", "ema", "seed"),
     ),
     "augmentation": ("augment", "augment_operators", "mixda", "mixda_alpha"),
-    "speed": ("precision", "frozen_embeddings", "threads", "max_train_seconds"),
+    "speed": ("runtime", "precision", "frozen_embeddings", "threads", "max_train_seconds"),
 }
 DATA = ("training_data", "validation_data", "test_data", "output_path")
 PATHS = (*DATA, "checkpoint_path")
@@ -200,12 +203,13 @@ def _run(args: argparse.Namespace, settings: TrainSettings) -> dict[str, Any] | 
 
             with staged_folder(args.output_path) as new:
                 trained = _train(settings, splits, on_epoch, checkpoint)
-                digest = _save(new, trained, args, settings, splits, data)
+                combined = None if settings.encoder_only else _combine(settings, splits, trained)
+                manifest = _save(new, trained, combined, args, settings, splits, data)
             if checkpoint is not None:
                 checkpoint.remove()
-            mlflow.done(args.output_path, trained.metrics, digest)
-            pipes.done(args.output_path, trained.metrics, digest)
-    return trained.metrics
+            mlflow.done(args.output_path, manifest.metrics, manifest.digest)
+            pipes.done(args.output_path, manifest.metrics, manifest.digest)
+    return manifest.metrics
 
 
 def _files(args: argparse.Namespace) -> dict[str, Path]:
@@ -240,16 +244,26 @@ def _train(
     return train(settings, splits, on_epoch, checkpoint)
 
 
+def _combine(settings: TrainSettings, splits: Splits, trained: Trained) -> Combined:
+    from em_core.ditto.combine import combine
+
+    return combine(settings, splits, trained.logits, trained.temperature, trained.metrics)
+
+
 def _save(
     folder: Path,
     trained: Trained,
+    combined: Combined | None,
     args: argparse.Namespace,
     settings: TrainSettings,
     splits: Splits,
     data: dict[str, str],
-) -> str:
-    """Write the model into `folder`; the SHA-256 of its weights."""
+) -> Manifest:
+    """Write the model into `folder`; its manifest."""
+    import torch
+
     from em_core.ditto.config import write_config
+    from em_core.ditto.export import export_runtimes
     from em_core.ditto.folder import library_versions, save_folder
     from em_core.ditto.manifest import Manifest
     from em_core.ditto.serialise import attributes_in
@@ -259,19 +273,27 @@ def _save(
     absolute = {"base_model": str(base_model.absolute())} if base_model.is_dir() else {}
     write_config(folder, paths | settings.model_dump(mode="json") | absolute)
     trained.preparation.save(folder)
+    if combined is not None:
+        combined.similarity.save(folder)
+    best = trained if combined is None else combined
     manifest = Manifest(
         attributes=attributes_in([*splits.train["left_entity"], *splits.train["right_entity"]]),
         max_length=trained.max_length,
         pooling=settings.pooling,
-        threshold=trained.threshold,
+        threshold=best.threshold,
         temperature=trained.temperature,
+        encoder_threshold=trained.threshold,
+        blend=None if combined is None else combined.blend,
         base_model=settings.base_model,
         settings=settings,
         data=data,
-        metrics=trained.metrics,
+        metrics=best.metrics,
         libraries=library_versions(),
     )
-    return save_folder(folder, trained.classifier, trained.tokenizer, manifest).digest
+    manifest = save_folder(folder, trained.classifier, trained.tokenizer, manifest)
+    if settings.runtime == "auto" and not torch.cuda.is_available():
+        export_runtimes(folder, splits.train, splits.valid)
+    return manifest
 
 
 @contextlib.contextmanager

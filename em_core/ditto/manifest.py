@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from em_core.ditto.blend import Blend
 from em_core.ditto.settings import TrainSettings
 
 
@@ -18,8 +19,10 @@ class Manifest(BaseModel):
     attributes: tuple[str, ...]
     max_length: int
     pooling: Literal["mean", "cls"]
-    threshold: float
-    temperature: float
+    threshold: float  # of the probability that `predict` gives by default
+    temperature: float  # of the encoder's logits
+    encoder_threshold: float
+    blend: Blend | None = None  # None: an encoder alone
     base_model: str
     settings: TrainSettings
     data: dict[str, str]  # role of each file of pairs -> SHA-256

@@ -34,6 +34,19 @@ class TrainSettings(BaseModel):
         "mean", description="how the tokens become one vector: mean, or cls as in the paper"
     )
 
+    encoder_only: bool = Field(
+        False, description="the paper's pure Ditto: no similarity model beside the encoder, which reads every pair"
+    )
+    encoder_share: float = Field(
+        0.15,
+        ge=0,
+        le=1,
+        description="largest share of the pairs that the encoder may read once trained; the similarity model decides the others",
+    )
+    symmetric: bool = Field(
+        False, description="score both orders of a pair and average: the same answer whichever side comes first, twice the work"
+    )
+
     knowledge: Literal["none", "company", "product", "general"] = Field(
         "none",
         description="mark and normalise what a domain knows: company (legal forms, countries, identifiers), product "
@@ -90,6 +103,11 @@ class TrainSettings(BaseModel):
     )
     mixda_alpha: float = Field(0.8, gt=0, description="MixDA: parameter of the Beta distribution of these points")
 
+    runtime: Literal["auto", "torch"] = Field(
+        "auto",
+        description="what scores on a CPU: auto exports the trained encoder, measures and keeps the fastest that changes nothing "
+        "that matters",
+    )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
         description="arithmetic of training: fp16 is for GPUs; auto is bf16 where the hardware has it, else fp16 on a GPU, else fp32",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pandas as pd
 
 if TYPE_CHECKING:
     import torch
+
+KEPT = 100_000  # distinct texts whose token ids stay in memory, about 0.4 kB each
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,10 @@ class EncodedPairs:
         codes, back = np.unique(self.left * len(self.length) + self.right, return_inverse=True)
         left, right = np.divmod(codes, max(len(self.length), 1))
         return replace(self, left=left, right=right), back.ravel()
+
+    def take(self, rows: np.ndarray) -> EncodedPairs:
+        """Some of the pairs."""
+        return replace(self, left=self.left[rows], right=self.right[rows])
 
     def swapped(self) -> EncodedPairs:
         """The same pairs with their sides exchanged."""
@@ -66,57 +73,80 @@ class PairTokeniser:
         self._types = types[[run[0] for run in runs]]
         self._with_types = token_types
         self._room = max_length - len(self._specials)
+        self._kept: dict[str, np.ndarray] = {}  # the least recently used first
+        self._lock = threading.Lock()
 
     def encode(self, left: Iterable[str], right: Iterable[str]) -> EncodedPairs:
-        """Token ids of every distinct text in full, without special tokens. Both sides must be equally long."""
+        """Token ids of every distinct text in full, without special tokens. Both sides must be equally long.
+
+        Texts met in recent calls are not tokenised again.
+        """
         codes, texts = pd.factorize(np.array([*left, *right], dtype=object))
         if (codes < 0).any():
             raise ValueError("a record is None or NaN; records are text, and one without any value is the empty text")
-        lists: list[list[int]] = []
-        if len(texts):
-            lists = self.tokenizer(
-                list(texts),
-                add_special_tokens=False,
-                verbose=False,  # long texts are cut when a pair is put together
-                return_attention_mask=False,
-                return_token_type_ids=False,
-            )["input_ids"]
-        length = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
-        ids = np.fromiter(chain(self._specials, chain.from_iterable(lists)), dtype=np.int64)
+        tokens = self._tokens(texts.tolist())
+        length = np.fromiter(map(len, tokens), dtype=np.int64, count=len(tokens))
+        ids = np.concatenate([self._specials, *tokens], dtype=np.int64)
         start = len(self._specials) + np.cumsum(length) - length
         return EncodedPairs(ids, start, length, *np.split(codes.astype(np.int64), 2))
+
+    def _tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Token ids of distinct texts, int32; of those in memory the least recently used make room."""
+        with self._lock:
+            found = [self._kept.pop(text, None) for text in texts]
+            unmet = [text for text, ids in zip(texts, found, strict=True) if ids is None]
+            fresh = iter(self._tokenise(unmet) if unmet else ())
+            tokens = [next(fresh) if ids is None else ids for ids in found]
+            self._kept.update(zip(texts, tokens, strict=True))
+            for text in list(islice(self._kept, max(0, len(self._kept) - KEPT))):
+                del self._kept[text]
+        return tokens
+
+    def _tokenise(self, texts: list[str]) -> list[np.ndarray]:
+        made = self.tokenizer(
+            texts,
+            add_special_tokens=False,
+            verbose=False,  # long texts are cut when a pair is put together
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        return [np.array(ids, dtype=np.int32) for ids in made["input_ids"]]
 
     def lengths(self, pairs: EncodedPairs) -> np.ndarray:
         """Tokens of each pair once put together, special tokens included."""
         a, b = self._cut(pairs.length[pairs.left], pairs.length[pairs.right])
         return a + b + len(self._specials)
 
-    def batch(self, pairs: EncodedPairs, rows: np.ndarray) -> Mapping[str, torch.Tensor]:
-        """Encoder input of shape (rows, longest pair): ids, attention mask and, where used, token types."""
-        import torch
-
+    def arrays(self, pairs: EncodedPairs, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Encoder input, int64 of shape (rows, longest pair): ids, attention mask and, where used, token types."""
         left, right = pairs.left[rows], pairs.right[rows]
         a, b = self._cut(pairs.length[left], pairs.length[right])
-        position = np.arange((a + b).max() + len(self._specials))
-        ids = np.full((len(rows), len(position)), self.tokenizer.pad_token_id, dtype=np.int64)
-        types = np.zeros_like(ids)
-        parts: tuple[tuple[Any, Any], ...] = (
-            (0, self._head),
-            (pairs.start[left], a),
-            (self._head, self._middle),
-            (pairs.start[right], b),
-            (self._head + self._middle, self._tail),
+        nothing = np.zeros_like(a)
+        # The five pieces of each pair: where they begin in `pairs.ids`, and how many tokens they have.
+        source = np.stack(
+            [nothing, pairs.start[left], nothing + self._head, pairs.start[right], nothing + self._head + self._middle],
+            axis=1,
         )
-        end = np.zeros(len(rows), dtype=np.int64)
-        for (source, size), token_type in zip(parts, self._types, strict=True):
-            begin, end = end, end + size
-            inside = (position >= begin[:, None]) & (position < end[:, None])
-            ids[inside] = pairs.ids[(position + (source - begin)[:, None])[inside]]
-            types[inside] = token_type
-        made = {"input_ids": ids, "attention_mask": (position < end[:, None]).astype(np.int64)}
+        size = np.stack([nothing + self._head, a, nothing + self._middle, b, nothing + self._tail], axis=1)
+        total = size.sum(axis=1)
+        width = int(total.max())
+        flat_size = size.ravel()
+        begin = np.cumsum(flat_size) - flat_size
+        position = np.arange(int(flat_size.sum()))
+        mask = np.arange(width) < total[:, None]
+        ids = np.full(mask.shape, self.tokenizer.pad_token_id, dtype=np.int64)
+        ids[mask] = pairs.ids[position + np.repeat(source.ravel() - begin, flat_size)]
+        made = {"input_ids": ids, "attention_mask": mask.astype(np.int64)}
         if self._with_types:
-            made["token_type_ids"] = types
-        return {name: torch.from_numpy(array) for name, array in made.items()}
+            made["token_type_ids"] = np.zeros(mask.shape, dtype=np.int64)
+            made["token_type_ids"][mask] = np.repeat(np.tile(self._types, len(rows)), flat_size)
+        return made
+
+    def batch(self, pairs: EncodedPairs, rows: np.ndarray) -> Mapping[str, torch.Tensor]:
+        """`arrays` as tensors, for training."""
+        import torch
+
+        return {name: torch.from_numpy(array) for name, array in self.arrays(pairs, rows).items()}
 
     def _cut(self, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Lengths after taking tokens from the longer side first until the pair fits, as `longest_first` does."""

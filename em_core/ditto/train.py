@@ -24,8 +24,8 @@ from em_core.ditto.learner import Learner
 from em_core.ditto.lessons import Lessons, Reader
 from em_core.ditto.model import PairClassifier, load_base_model
 from em_core.ditto.parallel import Processes, processes
-from em_core.ditto.predict import score
 from em_core.ditto.prepare import Preparation
+from em_core.ditto.scoring import score
 from em_core.ditto.settings import TrainSettings
 from em_core.ditto.tokens import PairTokeniser
 
@@ -36,7 +36,10 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Trained:
-    """The best epoch's classifier, how to prepare its input and to read its score, and how it came about."""
+    """The best epoch's classifier, how to prepare its input and to read its score, and how it came about.
+
+    `logits` are its logits on the held-out pairs, by part (`valid`, `test`).
+    """
 
     classifier: PairClassifier
     tokenizer: Any
@@ -45,6 +48,7 @@ class Trained:
     threshold: float
     temperature: float
     metrics: dict[str, Any]
+    logits: dict[str, np.ndarray]
 
 
 def train(
@@ -82,7 +86,9 @@ def train(
 
         def scored(model: PairClassifier, name: str) -> np.ndarray:
             """The main process's logits, in every process."""
-            logits = score(model, reader.tokeniser, encoded[name]) if group.is_main else np.empty(0)
+            logits = np.empty(0)
+            if group.is_main:
+                logits = score(model, reader.tokeniser, encoded[name], settings.symmetric)
             return group.from_main(logits)
 
         run = _Run(settings, labels["valid"], group, on_epoch or _tell_nobody, checkpoint, began)
@@ -109,7 +115,7 @@ def train(
         "processes": group.count,
         "seconds": round(time.monotonic() - began, 1),
     }
-    return Trained(classifier, tokenizer, preparation, max_length, threshold, temperature, metrics)
+    return Trained(classifier, tokenizer, preparation, max_length, threshold, temperature, metrics, logits)
 
 
 def _load(settings: TrainSettings, group: Processes) -> tuple[PairClassifier, Any, int]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,7 @@ def test_company_in_the_batch_changes_nothing(
     expected = model.predict(left, right)
     order = np.random.default_rng(0).permutation(len(left))
     np.testing.assert_allclose(model.predict(left[order], right[order]), expected[order], atol=1e-5)
-    monkeypatch.setitem(predict.TOKEN_BUDGET, "cpu", 50)
+    monkeypatch.setattr(model.runtime, "token_budget", 50)
     monkeypatch.setattr(predict, "CHUNK", 7)
     np.testing.assert_allclose(model.predict(left, right), expected, atol=1e-5)
 
@@ -55,6 +56,61 @@ def test_repeated_pairs_and_texts_are_computed_once(
     thrice = model.predict(sides[0] * 3, sides[1] * 3)
     assert sum(seen) == 2 * computed
     np.testing.assert_allclose(thrice, np.tile(once, 3), atol=1e-12)
+
+
+def test_a_stream_gives_what_the_whole_gives(
+    model: DittoModel, sides: tuple[list[str], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left, right = sides
+    cuts = [0, 3, 3, 50, 51, len(left)]
+    batches = [(left[a:b], right[a:b]) for a, b in pairwise(cuts)]
+    expected = model.predict(left, right)
+    for gathered in (10, 1 << 13):  # smaller than a batch, larger than all
+        monkeypatch.setattr(predict, "GATHERED", gathered)
+        scores = list(model.predict_stream(iter(batches)))
+        assert [len(part) for part in scores] == [3, 0, 47, 1, 71]
+        np.testing.assert_allclose(np.concatenate(scores), expected, atol=1e-5)
+    assert list(model.predict_stream([])) == []
+    both = np.concatenate(list(model.predict_stream(batches, symmetric=True)))
+    np.testing.assert_allclose(both, model.predict(left, right, symmetric=True), atol=1e-5)
+    with pytest.raises(ValueError, match="2 left records but 1"):
+        list(model.predict_stream([(["a"], ["a", "b"]), (["a", "b"], ["a"])][1:]))
+
+
+def test_a_stream_holds_no_more_than_it_says(model: DittoModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(predict, "GATHERED", 8)
+    drawn: list[int] = []
+
+    def batches() -> Iterator[tuple[list[str], list[str]]]:
+        for i in range(100):
+            drawn.append(i)
+            yield [f"acme {i}", "beacon"], ["acme bank", f"beacon {i}"]
+
+    scores = model.predict_stream(batches())
+    next(scores)
+    assert len(drawn) == 5  # four batches scored, one in hand
+    assert len(list(scores)) == 99
+
+
+def test_remembered_scores_are_the_scores(
+    trained_folder: Path, sides: tuple[list[str], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = DittoModel.load(trained_folder, remember=200)
+    expected = model.predict(*sides)
+    both = model.predict(*sides, symmetric=True)
+    calls: list[int] = []
+    forward = model.classifier.forward
+    monkeypatch.setattr(
+        model.classifier, "forward", lambda **ids: calls.append(len(ids["input_ids"])) or forward(**ids)
+    )
+    again = model.predict([*sides[0][-60:], "new"], [*sides[1][-60:], "pair"])
+    np.testing.assert_array_equal(again[:-1], expected[-60:])
+    assert calls == [1]
+    np.testing.assert_array_equal(model.predict(sides[0][-60:], sides[1][-60:], symmetric=True), both[-60:])
+    model.predict([f"acme {i}" for i in range(300)], ["beacon"] * 300)  # pushes all others out
+    calls.clear()
+    np.testing.assert_allclose(model.predict(*sides), expected, atol=1e-5)
+    assert sum(calls) == 122
 
 
 def test_symmetric_scores_do_not_depend_on_the_sides(model: DittoModel, sides: tuple[list[str], list[str]]) -> None:

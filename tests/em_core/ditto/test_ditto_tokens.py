@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from em_core.ditto import tokens
 from em_core.ditto.base_model import PACKAGED_MODEL, resolve_base_model
 from em_core.ditto.model import load_tokenizer
 from em_core.ditto.tokens import PairTokeniser
@@ -86,3 +87,21 @@ def test_repeated_pairs_fold_and_unfold(tokenizer: Any) -> None:
     np.testing.assert_array_equal(once.left[back], pairs.left)
     np.testing.assert_array_equal(once.right[back], pairs.right)
     np.testing.assert_array_equal(pairs.swapped().left, pairs.right)
+
+
+def test_texts_in_memory_are_not_tokenised_again(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = PairTokeniser(tokenizer, 32, True)
+    asked: list[str] = []
+    tokenise = ours._tokenise
+    monkeypatch.setattr(ours, "_tokenise", lambda texts: asked.extend(texts) or tokenise(texts))
+    monkeypatch.setattr(tokens, "KEPT", 3)
+    first = ours.encode(["acme", "bank"], ["acme bank", "acme"])
+    again = ours.encode(["bank", "acme", "new one"], ["acme", "acme bank", "acme"])
+    assert asked == ["acme", "bank", "acme bank", "new one"]
+    alone = PairTokeniser(tokenizer, 32, True).encode(["bank", "acme", "new one"], ["acme", "acme bank", "acme"])
+    np.testing.assert_array_equal(again.ids, alone.ids)
+    np.testing.assert_array_equal(again.start, alone.start)
+    assert len(ours._kept) == 3
+    ours.encode(["bank"], ["acme"])  # the least recently used one, bank, had to make room
+    assert asked[4:] == ["bank"]
+    assert len(first) == 2
