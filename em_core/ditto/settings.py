@@ -44,7 +44,8 @@ class TrainSettings(BaseModel):
         description="largest share of the pairs that the encoder may read once trained; the similarity model decides the others",
     )
     symmetric: bool = Field(
-        False, description="score both orders of a pair and average: the same answer whichever side comes first, twice the work"
+        False,
+        description="score both orders of a pair and average: the same answer whichever side comes first, twice the work",
     )
 
     knowledge: Literal["none", "company", "product", "general"] = Field(

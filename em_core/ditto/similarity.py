@@ -118,12 +118,14 @@ class Similarity:
 
     def __call__(self, left: Sequence[str], right: Sequence[str]) -> pd.DataFrame:
         """Features of n pairs of serialised records, float32 (n, features); NaN where a side lacks the attribute."""
+        if not len(left):
+            return self([""], [""]).iloc[:0]  # the names of the features, and no pair
         codes, distinct = pd.factorize(np.array([*left, *right], dtype=object))
         columns = self._columns(distinct)
         one, other = np.split(codes, 2)
         parts = [
             self._compare(columns, one[start : start + CHUNK], other[start : start + CHUNK])
-            for start in range(0, max(1, len(one)), CHUNK)
+            for start in range(0, len(one), CHUNK)
         ]
         return pd.concat(parts, ignore_index=True)
 

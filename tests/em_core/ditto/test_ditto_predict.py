@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 from em_core.ditto import predict
 from em_core.ditto.predict import DittoModel
@@ -40,7 +41,7 @@ def test_company_in_the_batch_changes_nothing(
     expected = model.predict(left, right)
     order = np.random.default_rng(0).permutation(len(left))
     np.testing.assert_allclose(model.predict(left[order], right[order]), expected[order], atol=1e-5)
-    monkeypatch.setattr(model.runtime, "token_budget", 50)
+    monkeypatch.setattr(model.encoder.runtime, "token_budget", 50)
     monkeypatch.setattr(predict, "CHUNK", 7)
     np.testing.assert_allclose(model.predict(left, right), expected, atol=1e-5)
 
@@ -49,8 +50,9 @@ def test_repeated_pairs_and_texts_are_computed_once(
     model: DittoModel, sides: tuple[list[str], list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    forward = model.classifier.forward
-    monkeypatch.setattr(model.classifier, "forward", lambda **ids: seen.append(len(ids["input_ids"])) or forward(**ids))
+    classifier = model.encoder.runtime.classifier
+    forward = classifier.forward
+    monkeypatch.setattr(classifier, "forward", lambda **ids: seen.append(len(ids["input_ids"])) or forward(**ids))
     once = model.predict(*sides)
     computed = sum(seen)
     thrice = model.predict(sides[0] * 3, sides[1] * 3)
@@ -99,10 +101,9 @@ def test_remembered_scores_are_the_scores(
     expected = model.predict(*sides)
     both = model.predict(*sides, symmetric=True)
     calls: list[int] = []
-    forward = model.classifier.forward
-    monkeypatch.setattr(
-        model.classifier, "forward", lambda **ids: calls.append(len(ids["input_ids"])) or forward(**ids)
-    )
+    classifier = model.encoder.runtime.classifier
+    forward = classifier.forward
+    monkeypatch.setattr(classifier, "forward", lambda **ids: calls.append(len(ids["input_ids"])) or forward(**ids))
     again = model.predict([*sides[0][-60:], "new"], [*sides[1][-60:], "pair"])
     np.testing.assert_array_equal(again[:-1], expected[-60:])
     assert calls == [1]
@@ -141,7 +142,8 @@ def test_frame_columns_and_progress(
 
 def test_a_loaded_model_scores_as_the_trained_one(tiny_base: Path, tmp_path: Path, pairs_file: Path) -> None:
     from em_core.ditto.data import load_splits
-    from em_core.ditto.folder import Manifest, library_versions, save_folder
+    from em_core.ditto.folder import library_versions, save_folder
+    from em_core.ditto.manifest import Manifest
     from em_core.ditto.settings import TrainSettings
     from em_core.ditto.train import train
 
@@ -154,6 +156,7 @@ def test_a_loaded_model_scores_as_the_trained_one(tiny_base: Path, tmp_path: Pat
         pooling="mean",
         threshold=trained.threshold,
         temperature=trained.temperature,
+        encoder_threshold=trained.threshold,
         base_model="tiny",
         settings=settings,
         data={},
@@ -161,7 +164,7 @@ def test_a_loaded_model_scores_as_the_trained_one(tiny_base: Path, tmp_path: Pat
         libraries=library_versions(),
     )
     left, right = splits.valid["left_entity"], splits.valid["right_entity"]
-    before = DittoModel(trained.classifier, trained.tokenizer, manifest).predict(left, right)
+    before = expit(trained.logits["valid"] / trained.temperature)
     save_folder(tmp_path, trained.classifier, trained.tokenizer, manifest)
     loaded = DittoModel.load(tmp_path)
     np.testing.assert_allclose(loaded.predict(left, right), before, atol=1e-7)

@@ -18,8 +18,9 @@ import torch
 from em_core.ditto import export, runtime
 from em_core.ditto.export import export_runtimes
 from em_core.ditto.folder import load_folder
-from em_core.ditto.predict import DittoModel, score_batches
+from em_core.ditto.predict import DittoModel
 from em_core.ditto.runtime import CHOICE, FOLDER, Measured, OpenVinoRuntime, RuntimeChoice, TorchRuntime, open_runtime
+from em_core.ditto.scoring import score_batches
 from em_core.ditto.tokens import PairTokeniser
 
 needs_openvino = pytest.mark.skipif(
@@ -66,8 +67,8 @@ def test_an_exported_network_scores_as_torch_does(
     exported: tuple[Path, RuntimeChoice], trained_folder: Path, pairs: pd.DataFrame
 ) -> None:
     fast, plain = DittoModel.load(exported[0]), DittoModel.load(trained_folder)
-    assert isinstance(fast.runtime, OpenVinoRuntime)
-    assert isinstance(plain.runtime, TorchRuntime)
+    assert isinstance(fast.encoder.runtime, OpenVinoRuntime)
+    assert isinstance(plain.encoder.runtime, TorchRuntime)
     left = [*pairs["left_entity"], "", "acme"]  # of every length, a batch of one among them
     right = [*pairs["right_entity"], "beacon", "bank " * 60]
     np.testing.assert_allclose(fast.predict(left, right), plain.predict(left, right), atol=2e-3)
@@ -94,8 +95,8 @@ def test_the_report_says_what_was_measured(exported: tuple[Path, RuntimeChoice],
 def test_eight_bits_score_nearly_as_torch_does(trained_folder: Path, tmp_path: Path, pairs: pd.DataFrame) -> None:
     classifier, tokenizer, manifest = load_folder(trained_folder)
     tokeniser = PairTokeniser(tokenizer, manifest.max_length, classifier.token_types)
-    names = export.export_networks(classifier, tokeniser, pairs[:90], tmp_path)
     encoded = tokeniser.encode(pairs["left_entity"], pairs["right_entity"])
+    names = export.export_networks(classifier, tokeniser, encoded, tmp_path)
     built = runtime.build_runtime("openvino-int8", tmp_path, classifier)
     assert "openvino-int8" in names
     plain = score_batches(TorchRuntime(classifier), tokeniser, encoded)
@@ -113,7 +114,7 @@ def test_without_openvino_torch_is_measured_alone(
     assert choice.chosen.startswith("torch")
     assert choice.files == {}
     assert [file.name for file in (folder / FOLDER).iterdir()] == [CHOICE]
-    assert isinstance(DittoModel.load(folder).runtime, TorchRuntime)
+    assert isinstance(DittoModel.load(folder).encoder.runtime, TorchRuntime)
 
 
 @needs_openvino
@@ -155,7 +156,7 @@ def test_torch_takes_over_and_says_why(
         (inside / CHOICE).write_text(choice.model_copy(update=other).model_dump_json())
     with caplog.at_level(logging.WARNING):
         model = DittoModel.load(folder)
-    assert isinstance(model.runtime, TorchRuntime)
+    assert isinstance(model.encoder.runtime, TorchRuntime)
     assert len(caplog.messages) == 1
     assert says in caplog.text
     assert "\n" not in caplog.messages[0]
@@ -169,7 +170,7 @@ def test_single_precision_runs_on_any_processor(
     folder = shutil.copytree(exported[0], tmp_path / "ditto")
     elsewhere = exported[1].model_copy(update={"cpu": ("abacus",)})
     (folder / FOLDER / CHOICE).write_text(elsewhere.model_dump_json())
-    assert isinstance(DittoModel.load(folder).runtime, OpenVinoRuntime)
+    assert isinstance(DittoModel.load(folder).encoder.runtime, OpenVinoRuntime)
     assert not caplog.messages
 
 
