@@ -20,14 +20,15 @@ def card(manifest: Manifest) -> str:
     """The card as Markdown: what the model is, how to use it, how good it is, where it comes from."""
     metrics = manifest.metrics
     sections = (
-        "# Ditto pair classifier",
+        "# Matcher of record pairs (Ditto)",
         f"Says how likely two records are the same entity (Li et al., PVLDB 14(1), 2020). Base model: "
         f"`{manifest.base_model}`. Attributes, in order: {', '.join(f'`{a}`' for a in manifest.attributes) or 'none'}.",
         "## Use",
         _use(manifest),
         "## Figures",
         _quality(metrics),
-        f"A match is a probability of at least {_text(manifest.threshold)}, the best F1 on the validation pairs. Logits "
+        _parts(metrics),
+        f"A match is a probability of at least {_text(manifest.threshold)}, chosen for F1 on the validation pairs. The encoder's logits "
         f"are divided by the temperature {_text(manifest.temperature)}, fitted there too, so the validation figures are "
         "optimistic and the test figures are not. Precision and recall at other thresholds: `curves` in `metrics.json`.",
         "## Training",
@@ -64,6 +65,17 @@ def _use(manifest: Manifest) -> str:
 def _quality(metrics: dict[str, Any]) -> str:
     parts = [part for part in ("train", "valid", "test") if metrics[part]]
     return _table(("pairs of", *_FIGURES), [(part, *map(metrics[part].get, _FIGURES)) for part in parts])
+
+
+def _parts(metrics: dict[str, Any]) -> str:
+    """Each part of a combined matcher beside the others; empty for an encoder alone."""
+    if "methods" not in metrics:
+        return ""
+    part = "test" if metrics["test"] else "valid"
+    share = metrics["methods"]["cascade"][part]["encoder_share"]
+    rows = [(name, *map(found[part].get, _FIGURES[2:])) for name, found in metrics["methods"].items()]
+    table = _table((f"part, {part} pairs", *_FIGURES[2:]), rows)
+    return f"{table}\n\nBy default the cascade answers: the encoder reads {share:.1%} of these pairs, the similarity model decides the others."
 
 
 def _hardware(metrics: dict[str, Any]) -> str:

@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     out = argparse.ArgumentParser(
         prog="train_ditto",
         usage="train_ditto --training-data FILE --output-path FOLDER [options]\n       train_ditto --config FILE [options]",
-        description="Train the Ditto pair classifier on labelled pairs of records and save it as a folder.",
+        description="Train a matcher on labelled pairs of records, a transformer (Ditto) and a similarity model, and save it as a folder.",
         epilog="Prints the metrics as one JSON object. Exit codes: 0 done, 2 mistake in the input, 1 fault. On several GPUs: "
         "torchrun --nproc-per-node N -m em_core.ditto.entry_point OPTIONS (or accelerate launch -m ...).",
         allow_abbrev=False,

@@ -153,6 +153,9 @@ def test_the_folder_holds_both_halves_and_what_each_is_worth(
     metrics = json.loads((whole / "metrics.json").read_text())
     assert set(metrics["methods"]) == {"similarity", "encoder", "blend", "cascade"}
     assert metrics["valid"]["f1"] == metrics["methods"]["cascade"]["valid"]["f1"]
+    assert (
+        "| cascade |" in (whole / "README.md").read_text() and "the encoder reads" in (whole / "README.md").read_text()
+    )
     model, held = DittoModel.load(whole), make_pairs(80, seed=6)
     left, right = held["left_entity"].tolist(), held["right_entity"].tolist()
     cascade = model.predict(left, right)
