@@ -75,7 +75,7 @@ def _parts(metrics: dict[str, Any]) -> str:
     share = metrics["methods"]["cascade"][part]["encoder_share"]
     rows = [(name, *map(found[part].get, _FIGURES[2:])) for name, found in metrics["methods"].items()]
     table = _table((f"part, {part} pairs", *_FIGURES[2:]), rows)
-    return f"{table}\n\nBy default the cascade answers: the encoder reads {share:.1%} of these pairs, the similarity model decides the others."
+    return f"{table}\n\nThe cascade answers by default: the encoder reads {share:.1%} of these pairs, the similarity model the rest."
 
 
 def _hardware(metrics: dict[str, Any]) -> str:
