@@ -158,8 +158,8 @@ _HEADERS: dict[str, tuple[str, ...]] = {
     "industry": ("primaryindustry", "industryname", "sicdescription", "gicsindustry"),
     "parent_id": ("parent", "parententityid", "ultimateparentid", "parentciqid"),
 }  # fmt: skip
-# A master that has no key of its own is keyed by the first of these that it carries.
-_MASTER_KEYS = ("lei", "cik", "cikstr")
+# A master without a known name for its key is keyed by the first of these that it carries.
+_MASTER_KEYS = ("id", "key", "lei", "cik", "cikstr")
 
 
 def _fold(header: str) -> str:

@@ -402,3 +402,16 @@ def test_bad_results_are_refused(frame: pd.DataFrame, words: str) -> None:
         prepare_results(frame, origin="out.csv")
     assert str(caught.value).startswith("out.csv")
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        (["id", "name", "lei"], "id"),
+        (["LEI", "name"], "LEI"),
+        (["Key", "name"], "Key"),
+        (["id", "ciq_id", "name"], "ciq_id"),
+    ],
+)
+def test_the_key_of_a_master(headers: list[str], key: str) -> None:
+    assert map_columns(headers, REFERENCE)["entity_id"] == key
