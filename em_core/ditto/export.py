@@ -119,7 +119,8 @@ def export_networks(
     cuts = np.split(np.arange(len(pairs)), range(_CALIBRATION_BATCH, len(pairs), _CALIBRATION_BATCH))
     batches = [tokeniser.arrays(pairs, rows) for rows in cuts]
     network = _convert(openvino, classifier, batches[0])
-    openvino.save_model(network, target / "fp32.xml", compress_to_fp16=True)
+    # Half-precision weights would move scores by 1e-4, which is enough to flip a decision at the threshold.
+    openvino.save_model(network, target / "fp32.xml", compress_to_fp16=False)
     arithmetics = ["fp32"]
     if importlib.util.find_spec("nncf") is None:
         log.info("NNCF is not installed, 8-bit scoring is left out; the extra is entity-matching[fast]")

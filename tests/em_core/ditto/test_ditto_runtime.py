@@ -71,7 +71,7 @@ def test_an_exported_network_scores_as_torch_does(
     assert isinstance(plain.encoder.runtime, TorchRuntime)
     left = [*pairs["left_entity"], "", "acme"]  # of every length, a batch of one among them
     right = [*pairs["right_entity"], "beacon", "bank " * 60]
-    np.testing.assert_allclose(fast.predict(left, right), plain.predict(left, right), atol=2e-3)
+    np.testing.assert_allclose(fast.predict(left, right), plain.predict(left, right), atol=1e-5)
     assert fast.predict([], []).shape == (0,)
     twice = fast.predict(left * 2, right * 2)
     np.testing.assert_array_equal(twice[: len(left)], twice[len(left) :])
