@@ -160,6 +160,7 @@ def _fit_into(
             ranked.confidence[held_out], is_right[held_out], int((held_out & known).sum()), 0.99
         ).recall,
         "ditto_share": timings.ditto_pairs / max(1, timings.pairs),
+        "ditto_runtime": None if engine.ditto is None else engine.ditto.encoder.runtime.name,
         "thresholds": policy.in_words(),
         "rungs": {
             code: {"labels": e.labels, "errors": e.errors, "automatic": code in policy.automatic_rungs()}

@@ -33,6 +33,7 @@ _FEATURES = ("avx512_vnni", "avx_vnni", "amx_int8", "avx512_bf16", "amx_bf16")
 class Runtime(Protocol):
     """Runs the network over batches; `token_budget` is how many tokens, padding included, a batch should have."""
 
+    name: str
     token_budget: int
 
     def logits(self, batches: Iterable[Batch]) -> Iterator[np.ndarray]:
@@ -46,6 +47,7 @@ class TorchRuntime:
         self.classifier = classifier.eval()
         self.device = next(classifier.parameters()).device
         self.bf16 = bf16
+        self.name = "torch-bf16" if bf16 else PLAIN
         self.token_budget = 65536 if self.device.type == "cuda" else 2048
 
     def logits(self, batches: Iterable[Batch]) -> Iterator[np.ndarray]:
@@ -62,14 +64,17 @@ class OpenVinoRuntime:
 
     token_budget = 2048
 
-    def __init__(self, file: Path, bf16: bool, threads: int) -> None:
+    def __init__(self, name: str, file: Path, threads: int) -> None:
+        self.name = name
         openvino = import_openvino()
         self._streams = min(2, threads)
         options = {
             "PERFORMANCE_HINT": "THROUGHPUT",
             "NUM_STREAMS": self._streams,
             "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # the default is whatever is fastest there
+            "INFERENCE_PRECISION_HINT": "bf16"
+            if name.endswith("bf16")
+            else "f32",  # the default is whatever is fastest there
         }
         self._model = openvino.Core().compile_model(file, "CPU", options)
 
@@ -147,8 +152,7 @@ def build_runtime(name: str, folder: Path, classifier: PairClassifier) -> Runtim
     library, _, arithmetic = name.partition("-")
     if library == "torch":
         return TorchRuntime(classifier, arithmetic == "bf16")
-    file = folder / exported_file(name)
-    return OpenVinoRuntime(file, arithmetic.endswith("bf16"), torch.get_num_threads())
+    return OpenVinoRuntime(name, folder / exported_file(name), torch.get_num_threads())
 
 
 def exported_file(name: str) -> str:
