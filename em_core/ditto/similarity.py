@@ -31,7 +31,7 @@ _BUCKETS = 2**18
 _WORD = re.compile(r"[a-z0-9]+(?:[.,'][a-z0-9]+)*")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _CODE = re.compile(r"(?=[a-z0-9/.-]*\d)(?=[a-z0-9/.-]*[a-z])[a-z0-9]+(?:[/.-][a-z0-9]+)*|\d{4,}")
-_WHOLE = "record"
+_WHOLE = "whole record"  # no attribute has a blank in its name
 
 
 def _folded(text: str) -> str:

@@ -42,8 +42,8 @@ def test_features_see_what_a_person_sees() -> None:
     assert same["name: codes shared, least"] == 1 and other["name: codes shared, least"] == 0
     assert same["price: amount"] == 0 and other["price: amount"] > 0.9
     assert same["name: trigrams"] > other["name: trigrams"]
-    assert np.isnan(pair(0, 3)["price: ratio"]) and np.isnan(pair(0, 4)["record: ratio"])
-    assert pair(3, 3)["name: equal"] == 1 and pair(0, 0)["record: words"] == pytest.approx(1, abs=1e-5)
+    assert np.isnan(pair(0, 3)["price: ratio"]) and np.isnan(pair(0, 4)["whole record: ratio"])
+    assert pair(3, 3)["name: equal"] == 1 and pair(0, 0)["whole record: words"] == pytest.approx(1, abs=1e-5)
 
 
 @settings(max_examples=30, deadline=None)
@@ -71,7 +71,7 @@ def test_features_survive_the_disk_and_chunks(tmp_path: Path, monkeypatch: pytes
 
 def test_records_without_markers() -> None:
     made = Similarity.fit(["acme ltd", "beacon inc"])(["acme ltd"], ["acme limited"]).iloc[0]
-    assert 0.3 < made["record: words shared, least"] < 1
+    assert 0.3 < made["whole record: words shared, least"] < 1
 
 
 @pytest.mark.parametrize("size", [120, 1200])
