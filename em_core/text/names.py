@@ -77,6 +77,10 @@ class ParsedName(NamedTuple):
 
 NO_NAME = ParsedName("", "", "", "", "", "", "", (), "", "Zyyy")
 _NO_FORM = LegalForm("", "", "")
+# Form -> words that may follow it inside a name, before what the law wants said of owners or trade.
+_PURPOSE = {"sas": ("di",), "snc": ("di",), "doo": ("za",), "dd": ("za",)}
+# Country units by one letter before the form: Genting (M) Sdn Bhd.
+_COUNTRY_LETTERS = {("sdnbhd", "m"): "MY", ("sdnbhd", "b"): "BN", ("pteltd", "s"): "SG", ("pvtltd", "i"): "IN"}
 
 
 def _cut_form(words: list[str]) -> tuple[list[str], LegalForm | None]:
@@ -90,6 +94,14 @@ def _cut_form(words: list[str]) -> tuple[list[str], LegalForm | None]:
                 if form is not None and words[:-length] != ["the"]:
                     return words[:-length], form
     return words, None
+
+
+def _cut_purpose(words: list[str]) -> list[str]:
+    """Words up to a form that owners or a purpose follow: Rossi S.A.S. [di Mario Rossi & C.], Adria d.o.o. [za trgovinu]."""
+    for at in range(1, len(words) - 2):
+        if words[at + 1] in _PURPOSE.get(words[at], ()):
+            return words[: at + 1]
+    return words
 
 
 def _cut_branch_place(words: list[str]) -> tuple[list[str], LegalForm | None]:
@@ -207,7 +219,7 @@ def parse_name(name: str) -> ParsedName:
     words = (fold(head) if head is not name else full).split() or full.split()
     if words[-1] == "the" and len(words) > 2:
         words = words[:-1]
-    words, security = cut_security(words)
+    words, security = cut_security(_cut_purpose(words))
     letter = share_class(security)
     if letter:
         codes.append(f"class:{letter}")
@@ -221,9 +233,15 @@ def parse_name(name: str) -> ParsedName:
         if tail is not None:
             form = form if form.form else tail
             words = words[:-1] if words[-1] == "and" and len(words) > 1 else words
+            unit = _COUNTRY_LETTERS.get((tail.form, words[-1]))
+            if unit is not None and len(words) > 1:
+                words = words[:-1]
+                codes.append(f"country:{unit}")
         searching = tail is not None
     if len(words) > 1:
         words, front = _cut_leading_form(words, not form.form)
+        if front is None and words[0] == "oy" and form.form == "ab":  # Finland's two languages around one name
+            words, front, form = words[1:], form, legal_forms()["oy"]
         if front is not None:
             form = form if form.form else front
             words, found = cut_designators(words)
