@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError
@@ -26,6 +26,9 @@ class DittoSettings(BaseModel):
     learning_rate: float = Field(2e-4, gt=0)
     layers: int | None = Field(4, ge=1, description="lowest layers of the base model that are kept; null = all")
     max_length: int = Field(64, ge=8)
+    runtime: Literal["auto", "torch"] = Field(
+        "auto", description="what scores on a CPU: the fastest of what is installed and measured, or torch"
+    )
     seed: int = 7
 
     def arguments(self, training_data: Path | str, output_path: Path | str) -> list[str]:
@@ -41,6 +44,7 @@ class DittoSettings(BaseModel):
             "--batch-size", str(self.batch_size),
             "--learning-rate", str(self.learning_rate),
             "--max-length", str(self.max_length),
+            "--runtime", self.runtime,
             "--seed", str(self.seed),
         ]  # fmt: skip
 
