@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from em_core.ditto.calibrate import figures, likely_threshold
+from em_core.ditto.calibrate import log_loss
 
 _STEPS = 40
-_WORTH = 0.001  # F1 that a wider band must add
+_GAIN = 0.95  # share of the gain that is enough
 
 
 class Blend(BaseModel):
@@ -51,7 +50,7 @@ class Blend(BaseModel):
 
 
 def fit_blend(similarity: np.ndarray, encoder: np.ndarray, label: np.ndarray, most: float) -> Blend:
-    """The blend with the least log loss and a band that keeps its F1, on validation pairs (n,).
+    """The blend with the least log loss on validation pairs (n,), and the band that keeps what it gains.
 
     `most` is the largest share of the pairs that the encoder may read. Platt scaling of both (Platt, 1999): weights of the
     logits are never negative, for a half that says the opposite of the truth is noise.
@@ -81,22 +80,14 @@ def _platt(logits: np.ndarray, label: np.ndarray) -> tuple[list[float], float]:
 
 
 def _widened(blend: Blend, similarity: np.ndarray, encoder: np.ndarray, label: np.ndarray, most: float) -> Blend:
-    """The band around the pairs in doubt, widened as long as F1 grows by it."""
-    doubt = np.abs(blend.alone(similarity))
-    order = np.sort(doubt)
-    best, kept = _f1(blend, similarity, encoder, label), blend
-    for share in np.linspace(0, most, _STEPS + 1)[1:]:
-        size = round(share * len(order))
-        if size == 0:
-            continue
-        width = float(order[size - 1])
-        tried = blend.model_copy(update={"low": -width, "high": width})
-        f1 = _f1(tried, similarity, encoder, label)
-        if f1 > best + _WORTH:
-            best, kept = f1, tried
-    return kept
+    """The narrowest band around the pairs in doubt that has nearly all of the gain in log loss that `most` allows.
 
-
-def _f1(blend: Blend, similarity: np.ndarray, encoder: np.ndarray, label: np.ndarray) -> float:
-    probability = expit(blend.cascade(similarity, encoder))
-    return figures(probability, label, likely_threshold(probability))["f1"]
+    Log loss, not F1: on validation sets of a few thousand pairs F1 goes up and down by chance as the band grows.
+    """
+    doubt = np.sort(np.abs(blend.alone(similarity)))
+    sizes = np.unique(np.round(np.linspace(0, most, _STEPS + 1) * len(doubt)).astype(int))
+    widths = [doubt[size - 1] if size else -1.0 for size in sizes]
+    bands = [blend.model_copy(update={"low": -float(width), "high": float(width)}) for width in widths]
+    losses = np.array([log_loss(band.cascade(similarity, encoder), label) for band in bands])
+    enough = losses[0] - _GAIN * (losses[0] - losses.min())
+    return bands[int(np.argmax(losses <= enough))]
