@@ -50,7 +50,7 @@ ui: $(VENV)/.demo $(ROOT)/dagster/dagster.yaml
 	EM_ROOT=$(ROOT) DAGSTER_HOME=$(ROOT)/dagster $(BIN)/dg dev
 
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m build --wheel --no-isolation

@@ -23,6 +23,15 @@ TRADES = "bank foods energy software motors pharma mining textiles shipping insu
 CITIES = ("Berlin", "Paris", "Oslo", "New York", "Sao Paulo")
 
 
+# The files that take longest start first, so that two workers end at about the same time.
+LONGEST = ("end_to_end/", "test_cli.py", "test_ditto_entry_point.py", "test_matcher.py", "test_ditto_runtime.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the files; needs `--no-loadscope-reorder` where several workers share them."""
+    items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
+
+
 @pytest.fixture(scope="session")
 def reference() -> pd.DataFrame:
     """1,500 GLEIF entities."""
