@@ -151,7 +151,8 @@ def _quantise(network: Any, batches: Sequence[Batch]) -> Any:
     with _quiet_nncf():
         import nncf
 
-        nncf.set_log_level(logging.ERROR)
+        # Not nncf.set_log_level, which also sets the level of every handler there, such as the application's.
+        logging.getLogger("nncf").setLevel(logging.ERROR)
         return nncf.quantize(
             network, nncf.Dataset(list(batches)), model_type=nncf.ModelType.TRANSFORMER, subset_size=len(batches)
         )

@@ -96,7 +96,11 @@ def test_eight_bits_score_nearly_as_torch_does(trained_folder: Path, tmp_path: P
     classifier, tokenizer, manifest = load_folder(trained_folder)
     tokeniser = PairTokeniser(tokenizer, manifest.max_length, classifier.token_types)
     encoded = tokeniser.encode(pairs["left_entity"], pairs["right_entity"])
+    watching = logging.NullHandler()  # an application's own, whose level is not ours to set
+    logging.getLogger("nncf").addHandler(watching)
     names = export.export_networks(classifier, tokeniser, encoded, tmp_path)
+    logging.getLogger("nncf").removeHandler(watching)
+    assert watching.level == logging.NOTSET
     built = runtime.build_runtime("openvino-int8", tmp_path, classifier)
     assert "openvino-int8" in names
     plain = score_batches(TorchRuntime(classifier), tokeniser, encoded)
