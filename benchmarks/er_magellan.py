@@ -3,7 +3,8 @@
     python benchmarks/er_magellan.py --data DIR [--datasets Structured/Beer ...] [--seeds 0 1 2] [--base-model ...]
 
 DIR holds `KIND/NAME/{train,valid,test}.txt` in Ditto's form. Every run is one process of the entry point `train_ditto`; thresholds,
-blend and band come from its validation pairs, the test pairs are scored once. Finished runs are kept in --work and not repeated.
+blend and band come from its validation pairs, the test pairs are scored once. Finished runs are kept in --work and not repeated;
+pairs a second are measured anew at each call, on the model of the first seed.
 """
 
 from __future__ import annotations
@@ -63,7 +64,6 @@ def run(folder: Path, seed: int, args: argparse.Namespace) -> dict[str, object]:
         command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
     )
     metrics = json.loads(done.stdout) | {"wall": time.monotonic() - start}
-    metrics["pairs_per_second"] = {part: speed(args.work / name, folder / "test.txt", part) for part in PARTS}
     kept.write_text(json.dumps(metrics))
     return metrics
 
@@ -83,11 +83,11 @@ def main() -> None:
     print(f"{datetime.date.today()}, {platform.processor() or platform.machine()}, {os.cpu_count()} cores, {versions}; "
           f"{args.base_model}, seeds {args.seeds}, {' '.join(args.options)}\n")  # fmt: skip
     print(
-        "| set | pairs | "
+        "| set | pairs | epochs | "
         + " | ".join(METHODS)
         + " | read by the encoder | paper | train s | encoder pairs/s | cascade pairs/s |"
     )
-    print("|---" * (len(METHODS) + 7) + "|")
+    print("|---" * (len(METHODS) + 8) + "|")
     for name in names:
         runs = [run(args.data / name, seed, args) for seed in args.seeds]
         cells = []
@@ -96,9 +96,10 @@ def main() -> None:
             cells.append(f"{f1.mean():.1f} ({f1.min():.1f}-{f1.max():.1f})" if len(f1) > 1 else f"{f1[0]:.1f}")
         first = runs[0]
         share = np.mean([r["methods"]["cascade"]["test"]["encoder_share"] for r in runs])
-        rates = [np.mean([r["pairs_per_second"][part] for r in runs]) for part in PARTS]
+        trained = args.work / f"{name.replace('/', '-')}-{args.seeds[0]}"
+        rates = [speed(trained, args.data / name / "test.txt", part) for part in PARTS]
         seconds = np.mean([r["seconds"] for r in runs])
-        print(f"| {name} | {first['train']['pairs']:,} | {' | '.join(cells)} | {share:.1%} | {PAPER.get(name, '-')} | "
+        print(f"| {name} | {first['train']['pairs']:,} | {len(first['history'])} | {' | '.join(cells)} | {share:.1%} | {PAPER.get(name, '-')} | "
               f"{seconds:.0f} | {rates[0]:,.0f} | {rates[1]:,.0f} |", flush=True)  # fmt: skip
 
 
