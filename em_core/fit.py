@@ -24,7 +24,8 @@ from em_core.evaluation.curves import recall_at_precision
 from em_core.files import atomic_folder, fingerprint, write_table
 from em_core.matcher import Engine, Timings, write_matcher
 from em_core.pairs.training import ditto_pairs, hidden_positions, identifier_copies, training_queries
-from em_core.retrieval.index import MANIFEST, CandidateIndex
+from em_core.retrieval.folder import MANIFEST
+from em_core.retrieval.index import CandidateIndex
 from em_core.settings import DittoSettings, FitSettings
 from em_core.text.profile import profile
 

@@ -29,7 +29,8 @@ from em_core.decision.features import PairFeatures
 from em_core.decision.policy import DecisionPolicy
 from em_core.decision.scorer import Scorer, ScorerSettings
 from em_core.ditto.serialise import serialise
-from em_core.retrieval.index import MANIFEST, CandidateIndex, check_manifest, digest
+from em_core.retrieval.folder import MANIFEST, check_manifest, digest
+from em_core.retrieval.index import CandidateIndex
 from em_core.schema import RESULT
 from em_core.text.profile import profile
 
@@ -81,7 +82,7 @@ class Engine:
         """Candidates and pair features of the records that are `wanted` (n,) bool; `query` is a position in `records`."""
         rows = np.flatnonzero(wanted)
         start = time.perf_counter()
-        found = self.index.search(records["search"].to_numpy()[rows], None if hidden is None else hidden[rows])
+        found = self.index.search(records.iloc[rows], None if hidden is None else hidden[rows])
         found["query"] = rows[found["query"].to_numpy()]
         timings.add("retrieve", start)
         start = time.perf_counter()
@@ -221,7 +222,13 @@ def write_matcher(
     if ditto is not None:
         shutil.copytree(ditto, folder / "ditto")
     scorer.save(folder)
-    files = {str(p.relative_to(folder)): digest(p) for p in sorted(folder.rglob("*")) if p.is_file()}
+    # The index lists its own files in its manifest, and checks them when it is opened.
+    index = folder / "index"
+    files = {
+        p.relative_to(folder).as_posix(): digest(p)
+        for p in sorted(folder.rglob("*"))
+        if p.is_file() and (index not in p.parents or p == index / MANIFEST)
+    }
     manifest: dict[str, Any] = {
         "format": _FORMAT,
         **about,

