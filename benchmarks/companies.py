@@ -30,7 +30,7 @@ from em_core.retrieval.lexical import LexicalIndex
 from em_core.schema import prepare_reference, prepare_source
 from em_core.settings import FitSettings
 from em_core.text.fold import fold_all
-from em_core.text.name_table import search_texts
+from em_core.text.profile import profile
 
 _COLUMNS = (
     "method", "queries", "recall@10", "top-1", "R@P99", "R@P95", "auto precision", "auto recall", "seconds", "peak MB",
@@ -98,7 +98,7 @@ def tfidf(reference: pd.DataFrame, valid: pd.DataFrame) -> list[dict[str, object
     known = (valid["unseen"] != "True").to_numpy()
     recalled = np.zeros(len(valid), dtype=bool)
     recalled[query[hit]] = True
-    cosine = np.asarray(encoded[query].multiply(index.matrix[found]).sum(axis=1)).ravel()
+    cosine = index.cosines(encoded, query, found)
     first = pd.DataFrame({"q": query, "e": found, "c": cosine}).groupby("q").head(1)
     group, confidence = np.full(len(valid), "", dtype=object), np.zeros(len(valid))
     group[first["q"]], confidence[first["q"]] = groups[first["e"]], first["c"]
@@ -151,7 +151,7 @@ def ours(
         results = matcher.match(source, timings=timings)
         match_seconds = time.perf_counter() - start
         logging.info("match seconds: %s; %s of %s pairs to Ditto", timings.seconds, timings.ditto_pairs, timings.pairs)
-        ranked = matcher.engine.index.search(search_texts(valid["name"]))
+        ranked = matcher.engine.index.search(profile(source))
     # Ranking metrics look at the best candidate even where the decision is no_match.
     groups = reference.set_index("entity_id")["group_id"]
     best = results["matched_entity_id"].where(

@@ -1,63 +1,101 @@
-"""What each retrieval channel finds: recall at k over known validation queries.
+"""What each retrieval channel finds: recall at k over known validation queries and over noisy copies of reference rows.
 
-python benchmarks/retrieval_channels.py --data ../shared/data/companies
+python benchmarks/retrieval_channels.py --data ../shared/data/companies [--no-vectors]
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from companies import load
+from companies import load, queries
 
+from em_core.pairs.noise import NoiseSettings, perturb
 from em_core.retrieval.index import CandidateIndex, RetrievalSettings
-from em_core.retrieval.vectors import NameEncoder
-from em_core.schema import prepare_reference
-from em_core.text.name_table import search_texts
+from em_core.retrieval.keys import KEYS
+from em_core.schema import prepare_reference, prepare_source
+from em_core.text.profile import profile
 
 _AT = (1, 5, 10, 20)
+_COPIES = 5_000
 
 
-def recall(found: pd.DataFrame, groups: np.ndarray, wanted: np.ndarray, known: np.ndarray) -> list[str]:
-    """Share of known queries with their group among the first k candidates, for each k."""
-    hit = groups[found["entity"]] == wanted[found["query"]]
-    best = np.full(len(wanted), np.inf)
+def recall(found: pd.DataFrame, hit: np.ndarray, count: int) -> list[str]:
+    """Share of `count` queries with a right entity among the first k candidates, for each k."""
+    best = np.full(count, np.inf)
     np.minimum.at(best, found["query"].to_numpy()[hit], found["rank"].to_numpy()[hit])
-    return [f"{(best[known] < k).mean():.4f}" for k in _AT]
+    return [f"{(best < k).mean():.4f}" for k in _AT]
+
+
+def ways(vectors: bool) -> dict[str, dict[str, object]]:
+    """Name of a way to search -> its settings."""
+    off: dict[str, object] = {"encoder": None, "lexical": False, "keys": ()}
+    lexical = off | {"lexical": True}
+    out = {
+        "character n-grams, every posting": lexical | {"posting_budget": None},
+        **{f"character n-grams, budget {b:,}": lexical | {"posting_budget": b} for b in (1_000, 2_000, 5_000, 10_000)},
+        "keys": off | {"keys": KEYS},
+        "n-grams and keys": lexical | {"keys": KEYS},
+        **{f"n-grams and {code}": lexical | {"keys": (code,)} for code in KEYS},
+        **{f"n-grams and keys, {n} a key": lexical | {"keys": KEYS, "per_key": n} for n in (1, 5, 10)},
+    }
+    if vectors:
+        encoder: dict[str, object] = {"encoder": RetrievalSettings().encoder}
+        out |= {"vectors": off | encoder, "n-grams and vectors": lexical | encoder}
+        out |= {f"all, vector weight {w}": {**encoder, "vector_weight": w} for w in (0.1, 0.3, 0.6, 1.0)}
+    return out
+
+
+def show(
+    title: str,
+    index: CandidateIndex,
+    records: pd.DataFrame,
+    is_hit: Callable[[pd.DataFrame], np.ndarray],
+    vectors: bool,
+) -> None:
+    """Print one table as Markdown."""
+    print(f"\n{title}, {len(records):,} records\n")
+    print("| channels | " + " | ".join(f"recall@{k}" for k in _AT) + " | search seconds |")
+    print("|---|" + "---|" * (len(_AT) + 1))
+    for name, chosen in ways(vectors).items():
+        searched = index.with_settings(RetrievalSettings.model_validate(chosen))
+        start = time.perf_counter()
+        found = searched.search(records)
+        seconds = time.perf_counter() - start
+        cells = recall(found, is_hit(found), len(records))
+        print(f"| {name} | " + " | ".join(cells) + f" | {seconds:.1f} |", flush=True)
 
 
 def main() -> None:
-    """Print the table as Markdown."""
+    """Print both tables as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with reference.csv and the queries")
+    parser.add_argument("--vectors", action=argparse.BooleanOptionalAction, default=True, help="the vector channel too")
     arguments = parser.parse_args()
-    reference, _, valid = load(arguments.data, None)
-    groups, wanted = reference["group_id"].to_numpy(), valid["group_id"].to_numpy()
-    known, names = (valid["unseen"] != "True").to_numpy(), search_texts(valid["name"])
-    index = CandidateIndex.build(prepare_reference(reference.drop(columns="group_id")), RetrievalSettings())
-    print("| channels | " + " | ".join(f"recall@{k}" for k in _AT) + " | search seconds |")
-    print("|---|" + "---|" * (len(_AT) + 1))
+    table, _, valid = load(arguments.data, None)
+    valid = valid[valid["unseen"] != "True"].reset_index(drop=True)
+    reference = prepare_reference(table.drop(columns="group_id"))
+    settings = RetrievalSettings() if arguments.vectors else RetrievalSettings(encoder=None)
+    index = CandidateIndex.build(reference, settings)
+    groups, wanted = table["group_id"].to_numpy(), valid["group_id"].to_numpy()
 
-    def show(name: str, found: pd.DataFrame, seconds: float) -> None:
-        print(f"| {name} | " + " | ".join(recall(found, groups, wanted, known)) + f" | {seconds:.1f} |", flush=True)
+    def same_group(found: pd.DataFrame) -> np.ndarray:
+        return groups[found["entity"]] == wanted[found["query"]]
 
-    lexical = CandidateIndex(
-        index.reference, RetrievalSettings(encoder=None), index.documents, index.owner, index.lexical, None
-    )
-    start = time.perf_counter()
-    show("character n-grams", lexical.search(names), time.perf_counter() - start)
-    start = time.perf_counter()
-    assert index.vector is not None
-    query, document = index.vector.search(NameEncoder().encode(names), max(_AT))
-    vectors = pd.DataFrame({"query": query, "entity": index.owner[document]}).drop_duplicates()
-    show("vectors", vectors.assign(rank=vectors.groupby("query").cumcount()), time.perf_counter() - start)
-    for weight in (0.1, 0.3, 0.6, 1.0):
-        index.settings.vector_weight = weight
-        start = time.perf_counter()
-        show(f"fused, vector weight {weight}", index.search(names), time.perf_counter() - start)
+    records = profile(prepare_source(queries(valid, country=True)))
+    show("Known validation queries, name and country", index, records, same_group, arguments.vectors)
+
+    picked = np.sort(np.random.default_rng(0).choice(len(reference), min(_COPIES, len(reference)), replace=False))
+    noisy = perturb(reference.iloc[picked].reset_index(drop=True), 5, NoiseSettings(), reference)
+
+    def same_entity(found: pd.DataFrame) -> np.ndarray:
+        return found["entity"].to_numpy() == picked[found["query"]]
+
+    show("Noisy copies of reference rows", index, profile(noisy), same_entity, arguments.vectors)
 
 
 if __name__ == "__main__":

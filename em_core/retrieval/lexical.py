@@ -17,8 +17,6 @@ from em_core.text.rarity import Texts
 
 # Two to four characters inside word bounds: the best recall of those tried (docs/benchmarks.md).
 _NGRAMS = (2, 4)
-# Weight of the word pairs' cosine beside the n-grams' where candidates are looked for (docs/benchmarks.md).
-_PAIR_WEIGHT = 0.5
 # N-grams and pairs that are looked up whatever they cost.
 _FEWEST = 6
 # Candidates looked for, for each one wanted: the exact cosine chooses.
@@ -101,7 +99,7 @@ class LexicalIndex:
         if budget is None:
             query, row = best_rows(queries.ngrams, self.postings[: self.matrix.shape[1]], k * _OVERFETCH, threads)
         else:
-            stacked = sp.hstack([queries.ngrams, queries.pairs * np.float32(_PAIR_WEIGHT)], format="csr")
+            stacked = sp.hstack([queries.ngrams, queries.pairs], format="csr")
             rarest = rarest_columns(stacked, np.diff(self.postings.indptr), budget, _FEWEST)
             query, row = best_rows(rarest, self.postings, k * _OVERFETCH, threads)
         order = np.lexsort((row, query))
