@@ -38,14 +38,14 @@ def ways(vectors: bool) -> dict[str, dict[str, object]]:
     out = {
         "character n-grams, every posting": lexical | {"posting_budget": None},
         **{f"character n-grams, budget {b:,}": lexical | {"posting_budget": b} for b in (1_000, 2_000, 5_000, 10_000)},
-        "keys": off | {"keys": KEYS},
+        "keys, ranked by the cosine": off | {"keys": KEYS},
         "n-grams and keys": lexical | {"keys": KEYS},
-        **{f"n-grams and {code}": lexical | {"keys": (code,)} for code in KEYS},
+        **{f"n-grams and the key {code}": lexical | {"keys": (code,)} for code in KEYS},
         **{f"n-grams and keys, {n} a key": lexical | {"keys": KEYS, "per_key": n} for n in (1, 5, 10)},
     }
     if vectors:
         encoder: dict[str, object] = {"encoder": RetrievalSettings().encoder}
-        out |= {"vectors": off | encoder, "n-grams and vectors": lexical | encoder}
+        out |= {"vectors, ranked by both cosines": off | encoder, "n-grams and vectors": lexical | encoder}
         out |= {f"all, vector weight {w}": {**encoder, "vector_weight": w} for w in (0.1, 0.3, 0.6, 1.0)}
     return out
 
