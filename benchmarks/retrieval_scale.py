@@ -22,8 +22,9 @@ import pandas as pd
 
 from em_core.demo.gleif import load_gleif
 from em_core.pairs.noise import NoiseSettings, perturb
+from em_core.retrieval.folder import read_reference
 from em_core.retrieval.index import CandidateIndex, RetrievalSettings
-from em_core.schema import prepare_reference
+from em_core.schema import SOURCE, prepare_reference
 from em_core.text.profile import profile
 
 _COLUMNS = (
@@ -69,14 +70,14 @@ def make(rows: int, made_up: bool, folder: Path) -> None:
     reference = prepare_reference(synthetic(rows) if made_up else load_gleif(rows))
     picked = np.sort(np.random.default_rng(0).choice(len(reference), min(_COPIES, len(reference)), replace=False))
     copies = perturb(reference.iloc[picked].reset_index(drop=True), 5, NoiseSettings(), reference)
-    reference.to_pickle(folder / "reference")
-    copies.to_pickle(folder / "copies")
+    reference.to_parquet(folder / "reference.parquet")
+    copies.reindex(columns=list(SOURCE.columns)).to_parquet(folder / "copies.parquet")
     np.save(folder / "picked.npy", picked)
 
 
 def build(encoder: str | None, folder: Path) -> dict[str, object]:
     """Build and save an index of the reference in `folder`."""
-    reference = pd.read_pickle(folder / "reference")
+    reference = read_reference(folder / "reference.parquet")
     start = time.perf_counter()
     index = CandidateIndex.build(reference, RetrievalSettings(encoder=encoder))
     seconds, used = time.perf_counter() - start, peak()
@@ -92,7 +93,7 @@ def build(encoder: str | None, folder: Path) -> dict[str, object]:
 
 def search(encoder: str | None, exact: int, folder: Path) -> dict[str, object]:
     """Open the index of `folder` and search it by each channel."""
-    records, picked = profile(pd.read_pickle(folder / "copies")), np.load(folder / "picked.npy")
+    records, picked = profile(read_reference(folder / "copies.parquet")), np.load(folder / "picked.npy")
     start = time.perf_counter()
     index = CandidateIndex.load(folder / "index")
     out: dict[str, object] = {"open s": f"{time.perf_counter() - start:.2f}"}

@@ -75,7 +75,7 @@ class StoredTable:
 
 
 def read_reference(path: Path) -> pd.DataFrame:
-    """A reference table as `em_core.schema.prepare_reference` made it, out of Parquet."""
+    """A prepared reference or source table (see `em_core.schema`) out of Parquet."""
     reference = pd.read_parquet(path)
     text = [c for c in reference.columns if c != "aliases"]
     reference[text] = reference[text].astype(object).where(reference[text].notna(), None)

@@ -317,14 +317,14 @@ class CandidateIndex:
             refitted = bool((every != "").any())
         if refitted:
             log.info("%.0f %% of the rows changed: n-grams and their rarity are learned anew", 100 * share)
-            self.lexical, self.learned, changed = LexicalIndex.build(every), len(reference), 0
+            lexical, learned, changed = LexicalIndex.build(every), len(reference), 0
         else:
-            self.lexical = self.lexical.changed(documents, texts)
-        self.owner = np.concatenate([(np.cumsum(keep) - 1)[self.owner[documents]], owner + kept])
-        self.keys = self.keys.changed(keep, keys)
-        self.vector, self._vectors = vector, None
-        self._reference, self._profile, self.entities = reference, profiled, len(reference)
-        self.changed, self._version = changed, None
+            lexical, learned = self.lexical.changed(documents, texts), self.learned
+        owner = np.concatenate([(np.cumsum(keep) - 1)[self.owner[documents]], owner + kept])
+        keys = self.keys.changed(keep, keys)
+        self.lexical, self.learned, self.changed = lexical, learned, changed
+        self.owner, self.keys, self.vector, self._vectors = owner, keys, vector, None
+        self._reference, self._profile, self.entities, self._version = reference, profiled, len(reference), None
         return IndexChange(added - updated, removed - updated, updated, share, refitted)
 
     def _vectors_after(self, keep: np.ndarray, texts: np.ndarray) -> VectorIndex | None:
