@@ -14,6 +14,9 @@ from em_core.evaluation.intervals import labels_needed
 
 # A walk may begin where the bound can pass with 0, 1, 3, 7 ... errors: one wrong label then ends one walk, not all of them.
 _START_ERRORS = np.array([0, 1, 3, 7, 15, 31])
+# A run-up to the first start, at a weaker precision that allows this many times the errors: where the walk has any chance, it passes.
+# It begins where this many errors may be among the labels, and its sets grow by this share.
+_EASIER, _RUN_UP_ERRORS, _RUN_UP_STEP = 4, 2, 1.2
 # The walk's steps grow by this share at least: more steps are more chances to stumble and hardly more records.
 _STEP = 1.02
 # Errors that the walk's steps tell apart, and those up to which a number of labels is worth telling.
@@ -34,11 +37,11 @@ class Claim:
 class Certificate:
     """All claims hold together with the certainty asked for, so any of them may be picked by any rule.
 
-    `starts`: (accepted, errors) where walks began, `certainty` the one that each start had to show by itself.
+    `looked_at`: (accepted, errors) at the starts and on the way to the first, `certainty` the one that a start had to show by itself.
     """
 
     claims: tuple[Claim, ...]
-    starts: tuple[tuple[int, int], ...]
+    looked_at: tuple[tuple[int, int], ...]
     certainty: float
 
 
@@ -51,69 +54,88 @@ def certify(
     ends at the first whose Clopper-Pearson lower bound is below `precision`. It has several starts that share the error budget equally;
     a walk that gets as far as the next start goes on with both shares (the fallback procedure of Wiens and Dmitrienko, Journal of
     Biopharmaceutical Statistics 15(6), 2005). At a start each of the `weaker` precisions is tested too, which costs nothing: the
-    statements about one set are nested. Steps and starts follow from the number of labels and from which confidences are equal, never
-    from `right`. With too few labels for `precision` the walk is made for the strongest of `weaker` that they can certify.
+    statements about one set are nested. A run-up of smaller sets at one weaker precision comes before the first start. Steps and
+    starts follow from the number of labels and from which confidences are equal, never from `right`. With too few labels for
+    `precision` the walk is made for the strongest of `weaker` that they can certify.
 
     The bound holds for the mean precision of the accepted confidences, whether or not all of them are right equally often (Hoeffding,
     Annals of Mathematical Statistics 27, 1956; for a `certainty` above 3/4). Labels must be independent of each other. Records of equal
     confidence are accepted together.
     """
     blocks = accepted_sets(confidence, right)
-    budget = 1 - certainty
+    total, budget = int(blocks.accepted[-1]) if len(blocks.accepted) else 0, 1 - certainty
     for wanted in (precision, *sorted((p for p in weaker if p < precision), reverse=True)):
-        starts, steps = _plan(blocks.accepted, wanted, budget)
-        if len(starts):
-            return _walk(blocks, starts, steps, [wanted, *(p for p in weaker if p < wanted)], budget)
+        easier = [p for p in weaker if p < wanted]
+        plan = _plan(total, wanted, max((p for p in easier if 1 - p >= _EASIER * (1 - wanted)), default=None), budget)
+        if plan is not None:
+            return _walk(blocks, plan, [wanted, *sorted(easier, reverse=True)], budget)
     return Certificate((), (), certainty)
 
 
-def _plan(accepted: np.ndarray, precision: float, budget: float) -> tuple[np.ndarray, np.ndarray]:
-    """(starts, steps): positions in `accepted`, the sizes of the growing accepted sets. A start may stand there more than once."""
-    starts, steps = _sizes(int(accepted[-1]) if len(accepted) else 0, precision, budget)
-    at = np.searchsorted(accepted, starts)
-    return at, np.unique(np.r_[at, np.searchsorted(accepted, steps)])
+@dataclass(frozen=True)
+class _Plan:
+    """Sizes of accepted sets: of the `run_up` at the precision `easier`, of the `starts`, and of all `steps` from the first start on."""
+
+    run_up: tuple[int, ...]
+    easier: float | None
+    starts: tuple[int, ...]
+    steps: tuple[int, ...]
 
 
 @lru_cache(maxsize=64)
-def _sizes(total: int, precision: float, budget: float) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Accepted labels at the starts and at the steps of walks over `total` labels; none if so few cannot pass."""
+def _plan(total: int, precision: float, easier: float | None, budget: float) -> _Plan | None:
+    """How to walk over `total` labels; None if so few cannot pass."""
     for count in range(len(_START_ERRORS), 0, -1):
         starts = labels_needed(_START_ERRORS[:count], precision, 1 - budget / count)
         if starts[-1] <= total:
             break
     else:
-        return (), ()
+        return None
     # Between two of these sizes no further error is allowed: there a larger set is only harder to pass.
     errors = np.arange(min(_MOST_ERRORS, int(total * (1 - precision))) + 1)
-    steps = [int(starts[0])]
+    steps, run_up = [int(starts[0])], []
     for size in labels_needed(errors, precision, 1 - budget / count).tolist():
         if _STEP * steps[-1] <= size < total:
             steps.append(size)
-    return tuple(starts.tolist()), (*steps, total)
+    if easier is not None:
+        size = labels_needed(_RUN_UP_ERRORS, easier, 1 - budget / count)
+        while size < starts[0]:
+            run_up.append(size)
+            size = int(np.ceil(_RUN_UP_STEP * size))
+    return _Plan(tuple(run_up), easier, tuple(starts.tolist()), (*steps, total))
 
 
-def _walk(
-    blocks: Blocks, starts: np.ndarray, steps: np.ndarray, precisions: Sequence[float], budget: float
-) -> Certificate:
-    share = budget / len(starts)
+def _walk(blocks: Blocks, plan: _Plan, precisions: Sequence[float], budget: float) -> Certificate:
+    starts = np.searchsorted(blocks.accepted, plan.starts)
+    run_up = np.unique(np.searchsorted(blocks.accepted, plan.run_up))
+    run_up = run_up[run_up < starts[0]]
+    steps = np.r_[run_up, np.unique(np.r_[starts, np.searchsorted(blocks.accepted, plan.steps)])]
     accepted, errors = blocks.accepted[steps], (blocks.accepted - blocks.right)[steps]
-    # Chance of so few errors if the precision were just too low: below the level exactly where the lower bound passes.
+    # Chance of so few errors if the precision were just too low: within the level exactly where the lower bound passes.
     chance = np.stack([binom.cdf(errors, accepted, 1 - p) for p in precisions], axis=1)
-    own = share * (starts[:, None] == steps).sum(axis=0)
+    share = budget / len(starts)
+    added = share * (starts[:, None] == steps).sum(axis=0)
+    if len(run_up):
+        # The first start's share goes through the run-up, which is easy to pass where the walk itself has any chance.
+        added[len(run_up)] -= share
+        added[0] += share
     claims, level = [], 0.0
-    for step, added in enumerate(own.tolist()):
-        level += added
-        passed = chance[step] <= level
-        shown = int(np.argmax(passed)) if level > 0 and passed.any() else None
-        if shown is not None and (shown == 0 or added):
+    for step, more in enumerate(added.tolist()):
+        level += more
+        on_the_way = step < len(run_up)
+        needed = precisions.index(plan.easier) if on_the_way and plan.easier is not None else 0
+        # Elsewhere than at a start only the precision that carries the walk is tested.
+        tested = [needed] if on_the_way or steps[step] not in starts else range(len(precisions))
+        shown = next((p for p in tested if level > 0 and chance[step, p] <= level), None)
+        if shown is not None:
             claims.append(
                 Claim(float(blocks.threshold[steps[step]]), precisions[shown], int(accepted[step]), int(errors[step]))
             )
-        if shown != 0:
+        if shown != needed:
             level = 0.0
-    first = np.isin(steps, starts)
+    sets = np.isin(steps, np.r_[run_up, starts])
     return Certificate(
-        tuple(claims), tuple(zip(accepted[first].tolist(), errors[first].tolist(), strict=True)), 1 - share
+        tuple(claims), tuple(zip(accepted[sets].tolist(), errors[sets].tolist(), strict=True)), 1 - share
     )
 
 

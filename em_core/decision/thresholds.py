@@ -85,7 +85,7 @@ def _promise(
         else certify(standing.confidence, standing.right, settings.precision, settings.certainty, settings.weaker)
     )
     basis, test, total = (own, proven, given) if len(own.right) >= _FEW else (standing, tested, drawn)
-    sets = list(test.starts)
+    sets = list(test.looked_at)
     if estimate is not None:
         taken = basis.right[basis.accepted(estimate)]
         sets.append((len(taken), int((~taken).sum())))

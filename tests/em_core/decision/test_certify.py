@@ -61,7 +61,7 @@ def test_an_early_wrong_label_does_not_end_it() -> None:
     right[3] = False
     found = certify(np.linspace(1, 0, 3000), right, 0.99, 0.95)
     assert max(c.accepted for c in found.claims) == 3000
-    assert len(found.starts) > 1 and found.certainty > 0.95
+    assert len(found.looked_at) > 1 and found.certainty > 0.95
 
 
 @settings(deadline=None, max_examples=60)
@@ -84,12 +84,12 @@ def test_steps_and_starts_do_not_look_at_the_answers() -> None:
     confidence = np.random.default_rng(1).random(2000)
     good, bad = np.ones(2000, dtype=bool), np.zeros(2000, dtype=bool)
     one, other = (certify(confidence, right, 0.99, 0.95) for right in (good, bad))
-    assert [n for n, _ in one.starts] == [n for n, _ in other.starts] and one.certainty == other.certainty
+    assert [n for n, _ in one.looked_at] == [n for n, _ in other.looked_at] and one.certainty == other.certainty
 
 
 def test_too_few_labels_certify_a_weaker_promise_or_nothing() -> None:
     few = certify(np.linspace(1, 0, 298), np.ones(298, dtype=bool), 0.99, 0.95, (0.98, 0.9))
-    assert {c.precision for c in few.claims} == {0.98}
+    assert max(c.precision for c in few.claims) == 0.98
     assert certify(np.linspace(1, 0, 298), np.ones(298, dtype=bool), 0.99, 0.95).claims == ()
     enough = certify(np.linspace(1, 0, 299), np.ones(299, dtype=bool), 0.99, 0.95)
     assert [(c.accepted, c.precision) for c in enough.claims] == [(299, 0.99)]

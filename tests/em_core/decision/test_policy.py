@@ -45,7 +45,7 @@ def test_a_rung_decides_only_with_labels_that_keep_the_promise() -> None:
     [
         (0.8, {"kind": "certified", "precision": 0.9}, ["certified: at least 90.00%", "95% certainty", "200 of 200"]),
         (0.8, {"kind": "weaker", "precision": 0.8, "more_labels": 1200}, ["certified for 80.00% instead of 90.00%", "about 1,200 more"]),
-        (0.8, {"kind": "simulated", "labels_from": "records of the noise model"}, ["not certified by labels", "records of the noise model"]),
+        (0.8, {"kind": "simulated", "labels_from": "noise records"}, ["not certified by labels", "noise records"]),
         (0.8, {"kind": "estimated"}, ["not certified", "an estimate"]),
         (0.8, {"kind": "cost"}, ["chosen by cost, not certified"]),
         (None, {"kind": "cost", "threshold": None}, ["nothing is automatic"]),
