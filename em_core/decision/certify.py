@@ -145,7 +145,7 @@ def estimate_threshold(confidence: np.ndarray, right: np.ndarray, precision: flo
     None if there is none. Records of equal confidence are accepted together.
     """
     blocks = accepted_sets(confidence, right)
-    keeps = np.flatnonzero(blocks.right >= precision * blocks.accepted)
+    keeps = np.flatnonzero(blocks.right / blocks.accepted >= precision)
     return float(blocks.threshold[keeps[-1]]) if len(keeps) else None
 
 
