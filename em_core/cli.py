@@ -84,7 +84,8 @@ def fit(
     if report["recall_at_p99"] is not None:
         table.add_row("records matched by themselves at 99 % precision", f"{report['recall_at_p99']:.1%}")
     Console().print(table)
-    Console().print(report["thresholds"])
+    for sentence in (report["thresholds"], *report["sources"].values(), *report["promises"]):
+        Console().print(sentence)
 
 
 @app.command()

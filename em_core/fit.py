@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,10 +16,13 @@ import numpy as np
 import pandas as pd
 
 import em_core
+from em_core.decision.calibration import calibration_records, choose_calibration
 from em_core.decision.decide import may_match, rank
 from em_core.decision.exact import IDENTIFIER_RUNGS, RUNGS
-from em_core.decision.policy import DecisionPolicy, Evidence, fit_thresholds
+from em_core.decision.labelled import Labelled
+from em_core.decision.policy import Evidence, automatic_rungs
 from em_core.decision.scorer import Scorer, fit_list_model, fit_pair_model, open_pairs
+from em_core.decision.thresholds import fit_policy, report_policy_costs
 from em_core.errors import UserError
 from em_core.evaluation.curves import recall_at_precision
 from em_core.files import atomic_folder, fingerprint, write_table
@@ -130,22 +134,29 @@ def _fit_into(
     probability = scorer.probability(features, query, pair, ditto)
     ranked = rank(candidates, probability, len(mine))
     known, is_right = target >= 0, np.r_[right, False][ranked.best]
-    policy = DecisionPolicy(
-        settings=settings.policy, auto_threshold=None, review_threshold=0.5, auto_evidence=Evidence.of(np.zeros(0, dtype=bool),
-        settings.policy.certainty), rungs=rungs,
-        labels_from=_labels_from(mine[~training]),
-    )  # fmt: skip
     hits = engine.exact(records, hidden)
-    by_rule = hits.first(policy.automatic_rungs())[0] != ""
-    judged = ~training & usable & ~by_rule & ~np.isin(hits.state, ["conflict", "ambiguous"])
-    stands = judged & may_match(ranked, features["same_identifier"].to_numpy(), settings.policy.tie)
-    auto, _, accepted = fit_thresholds(ranked.confidence[stands], is_right[stands], known[stands], settings.policy)
-    all_known = int((~training & known).sum())
-    _, review, _ = fit_thresholds(
-        ranked.confidence[judged], is_right[judged], known[judged], settings.policy, all_known
+    by_rule = hits.first(automatic_rungs(rungs, settings.policy))[0] != ""
+    judged = usable & ~by_rule & ~np.isin(hits.state, ["conflict", "ambiguous"])
+    own = (mine["origin"] == "label").to_numpy()
+    calibrating = calibration_records(~training & judged & (ranked.best >= 0), own, is_right)
+    calibration = choose_calibration(
+        ranked.confidence[calibrating], is_right[calibrating], group[calibrating], settings.policy.certainty
     )
-    policy.auto_threshold, policy.auto_evidence = auto, accepted
-    policy.review_threshold = review if auto is None else min(review, auto)
+    labelled = Labelled(
+        confidence=ranked.calibrated(calibration.chosen).confidence,
+        right=is_right,
+        known=known,
+        judged=judged,
+        # Ties are told before calibration: what the labels certify must not depend on their own answers.
+        stands=judged & may_match(ranked, features["same_identifier"].to_numpy(), settings.policy.tie),
+        own=own,
+        system=mine["source_system"].to_numpy(dtype=object),
+        group=group,
+    ).only(~training)
+    given = Counter(queries.loc[queries["origin"] == "label", "source_system"])
+    labels_from = _labels_from(mine[~training])
+    policy = fit_policy(labelled, settings.policy, rungs, calibration.chosen, labels_from, len(queries), given)
+    costs = report_policy_costs(labelled, policy)
 
     held_out = ~training & usable
     report = {
@@ -162,6 +173,12 @@ def _fit_into(
         "ditto_share": timings.ditto_pairs / max(1, timings.pairs),
         "ditto_runtime": None if engine.ditto is None else engine.ditto.encoder.runtime.name,
         "thresholds": policy.in_words(),
+        "sources": policy.sources_in_words(),
+        "promises": [
+            text for text in (policy.multiplicity(), calibration.in_words(), costs and costs.in_words()) if text
+        ],
+        "calibration": calibration.model_dump(mode="json"),
+        "costs": None if costs is None else costs.model_dump(mode="json"),
         "rungs": {
             code: {"labels": e.labels, "errors": e.errors, "automatic": code in policy.automatic_rungs()}
             for code, e in rungs.items()

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from em_core.ditto.predict import DittoModel
 
 log = logging.getLogger(__name__)
-_FORMAT = 2
+_FORMAT = 3
 _CHUNK = 4096
 
 
@@ -164,7 +164,8 @@ class Matcher:
         timings.add("score", start)
         start = time.perf_counter()
         identifier = features["same_identifier"].to_numpy()
-        decisions = decide(self.policy, hits, candidates, probability, ditto, identifier, bad_input)
+        system = source["source_system"].to_numpy(dtype=object)
+        decisions = decide(self.policy, hits, candidates, probability, ditto, identifier, bad_input, system)
         reference = self.engine.index.reference
         nearest = decisions.entity.copy()
         if len(candidates):
