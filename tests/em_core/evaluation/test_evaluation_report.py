@@ -8,7 +8,7 @@ import pytest
 
 from em_core.errors import UserError
 from em_core.evaluation import Evaluation, charts, evaluate, render_html, write_report
-from em_core.evaluation.page import percent
+from em_core.evaluation.tables import percent
 from em_core.schema import prepare_source
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
@@ -95,8 +95,11 @@ def test_headline_says_figure_interval_and_labels(feed):
 def test_every_section_stands(feed):
     html = render_html(evaluate(*feed), title="t", context={"run": "r-17", "seconds: retrieval": "12.1"})
     headings = re.findall(r"<h2>(.*?)</h2>", html)
-    assert headings == ["Decisions", "Confidence", "Thresholds", "Breakdown", "Errors"]
-    assert html.count("<svg") == 4
+    assert headings == [
+        "Decisions", "What each stage adds", "Worst groups", "Confidence", "Thresholds", "Breakdown", "Errors"
+    ]  # fmt: skip
+    assert "<h3>Reliability by decile</h3>" in html
+    assert html.count("<svg") == 5
     assert "<dt>run</dt><dd>r-17</dd>" in html
 
 
