@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -45,15 +46,16 @@ def _system(path: Path) -> str:
     return path.name.split(".")[0]
 
 
-def _print_table(words: tables.Table) -> None:
-    """A table of the report in the terminal, its note below it."""
+def _print_table(words: tables.Table, columns: Sequence[int] | None = None) -> None:
+    """A table of the report in the terminal, its note below it; `columns` picks those that 80 characters hold."""
     from em_core.evaluation.tables import text
 
     shown = Table(title=words.title, caption=words.note, caption_justify="left")
-    for place, header in enumerate(words.headers):
-        shown.add_column(header, justify="left" if place < words.text_columns else "right")
+    picked = range(len(words.headers)) if columns is None else columns
+    for place in picked:
+        shown.add_column(words.headers[place], justify="left" if place < words.text_columns else "right")
     for row in words.rows:
-        shown.add_row(*(text(cell) for cell in row))
+        shown.add_row(*(text(row[place]).replace(" (", "\n(").replace(" %)", ")") for place in picked))
     Console().print(shown)
 
 
@@ -206,9 +208,9 @@ def evaluate(
                 name, f"{share.value:.2%}  [{share.low:.2%}, {share.high:.2%}]  {share.hits:,} of {share.total:,}"
             )
     Console().print(table)
-    _print_table(tables.stages(evaluation))
+    _print_table(tables.stages(evaluation), (0, 1, 2, 4, 5))
     if (seen := tables.leaks(evaluation)) is not None:
-        _print_table(seen)
+        _print_table(seen, (0, 1, 3, 4))
     if out is not None:
         context = {"results": results.name, "truth": truth.name, **({"matcher": str(matcher)} if matcher else {})}
         write_report(out, evaluation, title="Match report", context=context, recall=recall)
@@ -221,14 +223,11 @@ def evaluate(
 
 def _check_maker(results: pd.DataFrame, matcher: Path, strict: bool) -> None:
     """What a matcher learned from says nothing about another one's results: said aloud, or refused where it must hold."""
-    import json
+    from em_core.matcher import matcher_version
 
-    from em_core.retrieval.index import MANIFEST
-
-    path = matcher / MANIFEST
-    if not path.is_file():
-        raise UserError(f"{matcher}: not a matcher folder ({MANIFEST} is missing)")
-    version = json.loads(path.read_text(encoding="utf-8")).get("matcher_version")
+    version = matcher_version(matcher)
+    if version is None:
+        raise UserError(f"{matcher}: not a matcher folder")
     others = set(results["matcher_version"].dropna()) - {version}
     if others:
         words = f"the results were made by matcher {', '.join(sorted(map(str, others)))}, {matcher} holds {version}"

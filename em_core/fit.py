@@ -149,7 +149,9 @@ def _fit_into(
     policy.review_threshold = review if auto is None else min(review, auto)
 
     held_out = ~training & usable
-    recall = _recall(candidates, mine, target, engine, policy.automatic_rungs(), hits)
+    recall = _recall(
+        candidates, mine.assign(country=records["country"]), target, engine, policy.automatic_rungs(), hits
+    )
     report = {
         "records": {
             "scorer": int(training.sum()),

@@ -340,7 +340,9 @@ def recall_curves(recall: CandidateRecall) -> Drawing | None:
 
     def paint(figure: Figure) -> None:
         axis = figure.add_subplot()
-        for place, (name, shares) in enumerate(recall.channels.items()):
+        lines = list(recall.channels.items())
+        shown = lines if len(lines) > 2 else lines[:1]  # one channel alone is the fused list
+        for place, (name, shares) in enumerate(shown):
             ks = np.arange(len(shares)) + 0.06 * place  # side by side, so that intervals stay readable
             value, low, high = (
                 np.array([getattr(s, part) for s in shares.values()]) for part in ("value", "low", "high")
@@ -348,17 +350,18 @@ def recall_curves(recall: CandidateRecall) -> Drawing | None:
             colour = (GOOD, OPEN, BAD, MUTED)[place % 4]
             axis.plot(ks, value, "o-", color=colour, markersize=5, linewidth=1.6, label=name)
             axis.vlines(ks, low, high, color=colour, linewidth=3, alpha=0.3)
-        axis.set_xticks(np.arange(len(shares)), [f"first {k}" if k > 1 else "first" for k in shares])
+        axis.set_xticks(np.arange(len(lines[0][1])), [f"first {k}" if k > 1 else "first" for k in lines[0][1]])
         axis.set_xlabel("candidates looked at")
         axis.set_ylabel("right entity among them")
         axis.set_ylim(None, min(1.01, axis.get_ylim()[1]))
         axis.grid(color=GRID, linewidth=0.8)
         _percent_axis(axis, "y")
-        figure.legend(loc="outside upper left", ncols=4, frameon=False)
+        if len(shown) > 1:
+            figure.legend(loc="outside upper left", ncols=4, frameon=False)
 
     return Drawing(
         "candidate-recall",
-        "What retrieval finds",
+        "Right entity among the first candidates",
         "share of known records, by channel, with intervals",
         5.6,
         3.4,

@@ -31,6 +31,7 @@ from em_core.evaluation.intervals import labels_needed, lower_bound, upper_bound
 from em_core.evaluation.labels import Labels, join_truth, key_index, same_entity
 from em_core.evaluation.leaks import TrainingDigests
 from em_core.schema import DECISIONS, STAGES, prepare_results
+from em_core.text.places import country_codes
 
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
 TARGETS = (0.99, 0.95)
@@ -193,6 +194,8 @@ def _beside(results: pd.DataFrame, source: pd.DataFrame | None) -> dict[str, NDA
         found = key_index(source).get_indexer(key_index(results))
         for ours, theirs in columns.items():
             beside[ours][found >= 0] = source[theirs].to_numpy(dtype=object)[found[found >= 0]]
+    codes = country_codes(beside["country"])
+    beside["country"] = np.where(pd.isna(codes), beside["country"], codes)  # Germany and DE are one group
     unnamed = np.flatnonzero(pd.isna(beside["source_name"]))
     beside["source_name"][unnamed] = [_quoted(text) for text in results["evidence"].to_numpy(dtype=object)[unnamed]]
     return beside

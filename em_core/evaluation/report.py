@@ -29,11 +29,11 @@ from em_core.evaluation.tables import DIMENSIONS, interval, percent, worst_first
 
 ERRORS_SHOWN = 200
 GROUPS_SHOWN = 60
-_KIND_WORDS: dict[ErrorKind, tuple[str, str]] = {
-    "wrong_match": ("wrong entity", "bad"),
-    "match_of_unseen": ("not in the reference", "bad"),
-    "missed": ("missed", "open"),
-    "wrong_suggestion": ("wrong suggestion", "open"),
+_KIND_COLOURS: dict[ErrorKind, str] = {
+    "wrong_match": "bad",
+    "match_of_unseen": "bad",
+    "missed": "open",
+    "wrong_suggestion": "open",
 }
 _KIND_SENTENCES: dict[ErrorKind, str] = {
     "wrong_match": "automatic matches to another entity",
@@ -354,14 +354,13 @@ def _named(name: str | None, key: str | None, none: str) -> Html:
 
 
 def _error(case: ErrorCase) -> Html:
-    words, kind = _KIND_WORDS[case.kind]
     nearly = tag("small", "the runner-up is right") if case.runner_up_right else ""
     why = [tag("div", case.reason or "")]
     if case.evidence:
         why.append(tag("details", tag("summary", "evidence"), evidence(case.evidence)))
     return tag(
         "tr",
-        tag("td", tag("span", words, kind=f"tag {kind}"), nearly),
+        tag("td", tag("span", tables.ERROR_WORDS[case.kind], kind=f"tag {_KIND_COLOURS[case.kind]}"), nearly),
         tag("td", _named(case.source_name, f"{case.source_system} / {case.source_id}", "")),
         tag("td", _named(case.matched_name, case.matched_entity_id, "none")),
         tag("td", _named(case.truth_name, case.truth_entity_id, "none in the reference")),

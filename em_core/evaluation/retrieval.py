@@ -172,7 +172,8 @@ def candidate_recall(
 
     `candidates`: what `CandidateIndex.search` gives; `query` is a position in `records`. Every column beside `query`, `entity` and
     `rank` is a channel: numbers are its cosine (NaN or 0 = not proposed), text names what the channel found ("" = nothing). A channel
-    that proposed nothing at all is left out. `records`: source contract and `entity_id` (None = truly not in the reference).
+    that proposed nothing at all is left out. `records`: source contract and `entity_id` (None = truly not in the reference);
+    countries best as codes.
     `rule` (n,): rule of the exact stage that finds the right entity without retrieval, "" where none does.
     """
     ids = reference["entity_id"].to_numpy(dtype=object)
@@ -199,7 +200,7 @@ def candidate_recall(
         channels=channels,
         groups={
             "source_system": _by(mine["source_system"].to_numpy(dtype=object), best[known], ks, level),
-            "country": _by(mine["country"].to_numpy(dtype=object), best[known], ks, level),
+            "country": _by(mine["country"].replace("", None).to_numpy(dtype=object), best[known], ks, level),
             "name_length": sorted(_by(length, best[known], ks, level), key=lambda group: bands.index(group.value)),
         },
         lost_records=list(_lost(records.iloc[lost].assign(rule=rules[lost]), reference, listed)),

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from em_core.evaluation.figures import Evaluation, Group, Share
+from em_core.evaluation.figures import ErrorKind, Evaluation, Group, Share
 from em_core.evaluation.retrieval import FUSED, CandidateRecall, RecallGroup
 
 UNKNOWN = "–"
@@ -17,6 +17,12 @@ DIMENSIONS = {
     "method": "method",
     "country": "country",
     "name_length": "length of the name",
+}
+ERROR_WORDS: dict[ErrorKind, str] = {
+    "wrong_match": "wrong entity",
+    "match_of_unseen": "not in the reference",
+    "missed": "missed",
+    "wrong_suggestion": "wrong suggestion",
 }
 STAGE_WORDS = {
     "exact": "exact rules",
@@ -280,6 +286,19 @@ def lost_records(recall: CandidateRecall, shown: int = 50) -> Table:
     note = f"{recall.lost:,} in all, {len(rows):,} shown. A rule: an exact rule finds the entity all the same."
     headers = ("record", "name", "right entity", "its id", "rule")
     return Table("Lost by retrieval", note, headers, rows, len(headers))
+
+
+def errors(evaluation: Evaluation, shown: int = 25) -> Table:
+    """The first errors with their reason and evidence."""
+    rows: list[tuple[Cell, ...]] = [
+        (ERROR_WORDS[case.kind], f"{case.source_system} / {case.source_id}", case.source_name, case.matched_name or case.matched_entity_id,
+         case.truth_name or case.truth_entity_id, UNKNOWN if case.confidence is None else f"{case.confidence:.4f}",
+         case.method, case.reason, case.evidence)
+        for case in evaluation.errors[:shown]
+    ]  # fmt: skip
+    total = sum(evaluation.error_counts.values())
+    headers = ("what", "record", "name", "answer", "truth", "confidence", "method", "why", "evidence")
+    return Table("Errors", f"{total:,} in all, {len(rows):,} shown.", headers, rows, len(headers))
 
 
 def for_evaluation(evaluation: Evaluation) -> Sequence[Table]:
