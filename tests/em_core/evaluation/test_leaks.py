@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from em_core.errors import UserError
@@ -103,6 +103,7 @@ def test_digests_survive_the_folder_and_hold_no_text(tmp_path):
         TrainingDigests.load(tmp_path / "absent")
 
 
+@settings(max_examples=25, deadline=None)
 @given(st.lists(st.tuples(st.text(max_size=3), st.text(max_size=3), st.sampled_from(["E1", "E2", None])), max_size=8))
 def test_every_label_is_recognised_whatever_the_order(rows):
     frame = queries(*((f"S{i}", f"{a} {b}", e, "label") for i, (a, b, e) in enumerate(rows)))
