@@ -18,13 +18,15 @@ import pandas as pd
 import em_core
 from em_core.decision.calibration import calibration_records, choose_calibration
 from em_core.decision.decide import may_match, rank
-from em_core.decision.exact import IDENTIFIER_RUNGS, RUNGS
+from em_core.decision.exact import IDENTIFIER_RUNGS, RUNGS, ExactHits
 from em_core.decision.labelled import Labelled
 from em_core.decision.policy import Evidence, automatic_rungs
 from em_core.decision.scorer import Scorer, fit_list_model, fit_pair_model, open_pairs
 from em_core.decision.thresholds import fit_policy, report_policy_costs
 from em_core.errors import UserError
 from em_core.evaluation.curves import recall_at_precision
+from em_core.evaluation.leaks import TrainingDigests
+from em_core.evaluation.retrieval import CandidateRecall, candidate_recall
 from em_core.files import atomic_folder, fingerprint, write_table
 from em_core.matcher import Engine, Timings, write_matcher
 from em_core.pairs.training import ditto_pairs, hidden_positions, identifier_copies, training_queries
@@ -37,7 +39,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _SMALLEST_REFERENCE = 200
-_RECALL_AT = (1, 5, 10, 20)
 
 
 @dataclass(frozen=True)
@@ -159,13 +160,17 @@ def _fit_into(
     costs = report_policy_costs(labelled, policy)
 
     held_out = ~training & usable
+    recall = _recall(
+        candidates, mine.assign(country=records["country"]), target, engine, policy.automatic_rungs(), hits
+    )
     report = {
         "records": {
             "scorer": int(training.sum()),
             "thresholds": int((~training).sum()),
             "none_of_these": int((~known).sum()),
         },
-        "candidate_recall": _recall(candidates, right, known & ~training),
+        "candidate_recall": recall.fused(),
+        "candidates": recall.short(),
         "top_1": float(is_right[held_out & known].mean()) if (held_out & known).any() else None,
         "recall_at_p99": recall_at_precision(
             ranked.confidence[held_out], is_right[held_out], int((held_out & known).sum()), 0.99
@@ -200,6 +205,8 @@ def _fit_into(
         "settings": settings.model_dump(mode="json"),
         "report": report,
     }
+    recall.save(folder)
+    TrainingDigests.of(queries).save(folder)
     version = write_matcher(folder, engine, scorer, policy, about, ditto_folder)
     log.info("matcher %s: %s", version, policy.in_words())
     return Fitted(version, report)
@@ -242,9 +249,15 @@ def _measure_rungs(engine: Engine, queries: pd.DataFrame, ids: pd.Index, setting
     return out
 
 
-def _recall(candidates: pd.DataFrame, right: np.ndarray, known: np.ndarray) -> dict[str, float]:
-    """Share of the known records whose right entity is among the first k candidates."""
-    best = np.full(len(known), np.inf)
-    np.minimum.at(best, candidates["query"].to_numpy()[right], candidates["rank"].to_numpy()[right])
-    total = max(1, int(known.sum()))
-    return {f"@{k}": float((best[known] < k).sum() / total) for k in _RECALL_AT}
+def _recall(
+    candidates: pd.DataFrame,
+    records: pd.DataFrame,
+    target: np.ndarray,
+    engine: Engine,
+    rungs: set[str],
+    hits: ExactHits,
+) -> CandidateRecall:
+    """Candidate recall of all records with known answers: retrieval learned from none of them, so none is held out."""
+    rung, entity = hits.first(rungs)
+    rule = np.where((entity == target) & (target >= 0), rung, "").astype(object)
+    return candidate_recall(candidates, records, engine.index.reference, rule=rule)

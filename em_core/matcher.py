@@ -214,6 +214,12 @@ class Matcher:
         return cls(engine, scorer, DecisionPolicy(**manifest["policy"]), manifest, folder)
 
 
+def matcher_version(folder: Path) -> str | None:
+    """Version of the matcher in a folder without opening it, None where there is none. See `Matcher.load` for one that can be trusted."""
+    path = Path(folder) / MANIFEST
+    return json.loads(path.read_text(encoding="utf-8")).get("matcher_version") if path.is_file() else None
+
+
 def write_matcher(
     folder: Path, engine: Engine, scorer: Scorer, policy: DecisionPolicy, about: dict[str, Any], ditto: Path | None
 ) -> str:
