@@ -99,8 +99,8 @@ def main() -> None:
         trained = args.work / f"{name.replace('/', '-')}-{args.seeds[0]}"
         rates = [speed(trained, args.data / name / "test.txt", part) for part in PARTS]
         seconds = np.mean([r["seconds"] for r in runs])
-        print(f"| {name} | {first['train']['pairs']:,} | {len(first['history'])} | {' | '.join(cells)} | {share:.1%} | {PAPER.get(name, '-')} | "
-              f"{seconds:.0f} | {rates[0]:,.0f} | {rates[1]:,.0f} |", flush=True)  # fmt: skip
+        print(f"| {name} | {first['train']['pairs']:,} | {len(first['history'])} | {' | '.join(cells)} | {share:.1%} | "
+              f"{PAPER.get(name, '-')} | {seconds:.0f} | {rates[0]:,.0f} | {rates[1]:,.0f} |", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,12 +1,18 @@
-"""What the UI shows of a table: row count, column schema, a preview."""
+"""What the UI shows: row count, column schema and preview of a table; figures, tables and charts of a report."""
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 import pandas as pd
+
+if TYPE_CHECKING:
+    from em_core.evaluation import CandidateRecall, Evaluation
+    from em_core.evaluation.charts import Drawing
+    from em_core.evaluation.tables import Table
 
 _CELL = 60
 
@@ -53,3 +59,40 @@ def table_metadata(
     if columns is not None:
         out["dagster/column_schema"] = column_schema(columns)
     return out
+
+
+def picture(drawing: Drawing) -> dg.MarkdownMetadataValue:
+    """A chart as a Markdown image that holds its own data."""
+    data = base64.b64encode(drawing.png()).decode("ascii")
+    return dg.MetadataValue.md(
+        f"**{drawing.title}**: {drawing.words}\n\n![{drawing.title}](data:image/png;base64,{data})"
+    )
+
+
+def words(table: Table, rows: int = 40) -> dg.MarkdownMetadataValue:
+    """A table of the report as Markdown."""
+    return dg.MetadataValue.md(table.markdown(rows))
+
+
+def recall_metadata(recall: CandidateRecall) -> dict[str, Any]:
+    """What retrieval found and lost: tables by channel, source system, country and name length, and the lost records."""
+    from em_core.evaluation import tables
+
+    shown = {"candidate_recall": tables.recall_by_channel(recall)}
+    shown |= {f"candidate_recall_by_{name}": tables.recall_by(recall, name) for name in recall.groups}
+    if recall.lost_records:
+        shown["lost_by_retrieval"] = tables.lost_records(recall)
+    return {"candidates_lost": recall.lost, **{name: words(table) for name, table in shown.items()}}
+
+
+def report_metadata(evaluation: Evaluation, recall: CandidateRecall | None) -> dict[str, Any]:
+    """The report's figures, tables and charts."""
+    from em_core.evaluation import charts, tables
+
+    out: dict[str, Any] = {name: round(value, 4) for name, value in evaluation.headline().items()}
+    if evaluation.counts.labelled:
+        out |= {f"table: {table.title}": words(table) for table in tables.for_evaluation(evaluation)}
+        out["table: Errors"] = words(tables.errors(evaluation))
+    if recall is not None:
+        out |= recall_metadata(recall)
+    return out | {f"chart: {d.title}": picture(d) for d in charts.all_charts(evaluation, recall).values()}

@@ -5,14 +5,20 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from em_core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from em_core.evaluation import tables
 
 app = typer.Typer(
     help="Give every company record the right identifier from a reference master, or a trustworthy 'none of these'.",
@@ -40,6 +46,19 @@ def _system(path: Path) -> str:
     return path.name.split(".")[0]
 
 
+def _print_table(words: tables.Table, columns: Sequence[int] | None = None) -> None:
+    """A table of the report in the terminal, its note below it; `columns` picks those that 80 characters hold."""
+    from em_core.evaluation.tables import text
+
+    shown = Table(title=words.title, caption=words.note, caption_justify="left")
+    picked = range(len(words.headers)) if columns is None else columns
+    for place in picked:
+        shown.add_column(words.headers[place], justify="left" if place < words.text_columns else "right")
+    for row in words.rows:
+        shown.add_row(*(text(row[place]).replace(" (", "\n(").replace(" %)", ")") for place in picked))
+    Console().print(shown)
+
+
 @app.command()
 def fit(
     reference: Annotated[Path, typer.Option(help=f"The master to match to: {_FILES}. Needs an id and a name.")],
@@ -60,6 +79,8 @@ def fit(
     vectors: Annotated[bool, typer.Option(help="Search by name embeddings beside character n-grams.")] = True,
 ) -> None:
     """Learn to match records to a reference."""
+    from em_core.evaluation import CandidateRecall, tables
+    from em_core.evaluation.retrieval import LOST_FILE
     from em_core.files import read_table
     from em_core.fit import fit as fit_matcher
     from em_core.pairs.training import prepare_labels
@@ -78,13 +99,18 @@ def fit(
     report = fitted.report
     table = Table(title=f"Matcher {fitted.version} in {out}", show_header=False)
     table.add_row("reference entities", f"{len(master):,}")
-    table.add_row("right entity among the first 10 candidates", f"{report['candidate_recall']['@10']:.1%}")
     if report["top_1"] is not None:
         table.add_row("right entity ranked first", f"{report['top_1']:.1%}")
     if report["recall_at_p99"] is not None:
         table.add_row("records matched by themselves at 99 % precision", f"{report['recall_at_p99']:.1%}")
     Console().print(table)
-    Console().print(report["thresholds"])
+    recall = CandidateRecall.load(out)
+    if recall.known:
+        _print_table(tables.recall_by_channel(recall))
+    if recall.lost:
+        Console().print(f"Records that retrieval lost: {out / LOST_FILE}")
+    for sentence in (report["thresholds"], *report["sources"].values(), *report["promises"]):
+        Console().print(sentence)
 
 
 @app.command()
@@ -128,17 +154,47 @@ def evaluate(
     ],
     out: Annotated[Path | None, typer.Option(help="Report: .html (opens without a network) or .json.")] = None,
     reference: Annotated[Path | None, typer.Option(help="The master, to show names of the right entities.")] = None,
+    source: Annotated[
+        Path | None, typer.Option(help="The records that were matched: names in the error list, figures by country.")
+    ] = None,
+    matcher: Annotated[
+        Path | None,
+        typer.Option(help="Folder that `em fit` wrote: which records it had seen in training, what retrieval finds."),
+    ] = None,
+    forbid_leaks: Annotated[
+        bool,
+        typer.Option("--forbid-leaks", help="Exit 2 if an evaluated record was seen in training; needs --matcher."),
+    ] = False,
     mapping: Mapping = None,
+    system: Annotated[
+        str | None, typer.Option(help="Name of the feed where --source does not say it; default: the file's name.")
+    ] = None,
+    cost_wrong: Annotated[float, typer.Option(min=0, help="Cost of a wrong automatic match.")] = 20.0,
+    cost_review: Annotated[float, typer.Option(min=0, help="Cost of a review.")] = 1.0,
+    cost_miss: Annotated[float, typer.Option(min=0, help="Cost of a known record that gets no identifier.")] = 5.0,
 ) -> None:
     """Hold results against known answers: precision, recall and calibration, with intervals and label counts."""
+    from em_core.evaluation import CandidateRecall, Costs, TrainingDigests, tables, write_report
     from em_core.evaluation import evaluate as evaluate_results
-    from em_core.evaluation import write_report
     from em_core.files import read_table
-    from em_core.schema import prepare_reference, prepare_results, prepare_truth
+    from em_core.schema import prepare_reference, prepare_results, prepare_source, prepare_truth
 
+    if forbid_leaks and matcher is None:
+        raise UserError("--forbid-leaks needs --matcher: its folder says which records it learned from")
     master = None if reference is None else prepare_reference(read_table(reference), origin=str(reference))
     answers = prepare_truth(read_table(truth), _read_mapping(mapping), str(truth))
-    evaluation = evaluate_results(prepare_results(read_table(results), str(results)), answers, reference=master)
+    decided = prepare_results(read_table(results), str(results))
+    records = None
+    if source is not None:
+        records = prepare_source(read_table(source), None, str(source), system or _system(source))
+    training, recall = None, None
+    if matcher is not None:
+        _check_maker(decided, matcher, strict=forbid_leaks)
+        training, recall = TrainingDigests.load(matcher), CandidateRecall.load(matcher)
+    evaluation = evaluate_results(
+        decided, answers, source=records, reference=master, training=training,
+        costs=Costs(wrong_match=cost_wrong, review=cost_review, miss=cost_miss),
+    )  # fmt: skip
     table = Table(title="Against known answers", show_header=False)
     for name, share in (
         ("automatic matches that are right (precision)", evaluation.precision),
@@ -153,9 +209,32 @@ def evaluate(
                 name, f"{share.value:.2%}  [{share.low:.2%}, {share.high:.2%}]  {share.hits:,} of {share.total:,}"
             )
     Console().print(table)
+    _print_table(tables.stages(evaluation), (0, 1, 2, 4, 5))
+    if (seen := tables.leaks(evaluation)) is not None:
+        _print_table(seen, (0, 1, 3, 4))
     if out is not None:
-        write_report(out, evaluation, title="Match report", context={"results": results.name, "truth": truth.name})
+        context = {"results": results.name, "truth": truth.name, **({"matcher": str(matcher)} if matcher else {})}
+        write_report(out, evaluation, title="Match report", context=context, recall=recall)
         Console().print(f"Report: {out}")
+    if forbid_leaks and evaluation.leaks is not None and evaluation.leaks.seen:
+        raise UserError(
+            f"leak: {evaluation.leaks.seen:,} of {evaluation.counts.labelled:,} evaluated record(s) were seen in training"
+        )
+
+
+def _check_maker(results: pd.DataFrame, matcher: Path, strict: bool) -> None:
+    """What a matcher learned from says nothing about another one's results: said aloud, or refused where it must hold."""
+    from em_core.matcher import matcher_version
+
+    version = matcher_version(matcher)
+    if version is None:
+        raise UserError(f"{matcher}: not a matcher folder")
+    others = set(results["matcher_version"].dropna()) - {version}
+    if others:
+        words = f"the results were made by matcher {', '.join(sorted(map(str, others)))}, {matcher} holds {version}"
+        if strict:
+            raise UserError(f"{words}: --forbid-leaks cannot speak for another matcher")
+        logging.getLogger(__name__).warning("%s: what it had seen in training may differ", words)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,17 @@ import numpy as np
 import pandas as pd
 
 import em_core
+from em_core.decision.calibration import calibration_records, choose_calibration
 from em_core.decision.decide import may_match, rank
-from em_core.decision.exact import IDENTIFIER_RUNGS, RUNGS
-from em_core.decision.policy import DecisionPolicy, Evidence, fit_thresholds
+from em_core.decision.exact import IDENTIFIER_RUNGS, RUNGS, ExactHits
+from em_core.decision.labelled import Labelled
+from em_core.decision.policy import Evidence, automatic_rungs
 from em_core.decision.scorer import Scorer, fit_list_model, fit_pair_model, open_pairs
+from em_core.decision.thresholds import fit_policy, report_policy_costs
 from em_core.errors import UserError
 from em_core.evaluation.curves import recall_at_precision
+from em_core.evaluation.leaks import TrainingDigests
+from em_core.evaluation.retrieval import CandidateRecall, candidate_recall
 from em_core.files import atomic_folder, fingerprint, write_table
 from em_core.matcher import Engine, Timings, write_matcher
 from em_core.pairs.training import ditto_pairs, hidden_positions, identifier_copies, training_queries
@@ -34,7 +40,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _SMALLEST_REFERENCE = 200
-_RECALL_AT = (1, 5, 10, 20)
 
 
 @dataclass(frozen=True)
@@ -131,31 +136,42 @@ def _fit_into(
     probability = scorer.probability(features, query, pair, ditto)
     ranked = rank(candidates, probability, len(mine))
     known, is_right = target >= 0, np.r_[right, False][ranked.best]
-    policy = DecisionPolicy(
-        settings=settings.policy, auto_threshold=None, review_threshold=0.5, auto_evidence=Evidence.of(np.zeros(0, dtype=bool),
-        settings.policy.certainty), rungs=rungs,
-        labels_from=_labels_from(mine[~training]),
-    )  # fmt: skip
     hits = engine.exact(records, hidden)
-    by_rule = hits.first(policy.automatic_rungs())[0] != ""
-    judged = ~training & usable & ~by_rule & ~np.isin(hits.state, ["conflict", "ambiguous"])
-    stands = judged & may_match(ranked, features["same_identifier"].to_numpy(), settings.policy.tie)
-    auto, _, accepted = fit_thresholds(ranked.confidence[stands], is_right[stands], known[stands], settings.policy)
-    all_known = int((~training & known).sum())
-    _, review, _ = fit_thresholds(
-        ranked.confidence[judged], is_right[judged], known[judged], settings.policy, all_known
+    by_rule = hits.first(automatic_rungs(rungs, settings.policy))[0] != ""
+    judged = usable & ~by_rule & ~np.isin(hits.state, ["conflict", "ambiguous"])
+    own = (mine["origin"] == "label").to_numpy()
+    calibrating = calibration_records(~training & judged & (ranked.best >= 0), own, is_right)
+    calibration = choose_calibration(
+        ranked.confidence[calibrating], is_right[calibrating], group[calibrating], settings.policy.certainty
     )
-    policy.auto_threshold, policy.auto_evidence = auto, accepted
-    policy.review_threshold = review if auto is None else min(review, auto)
+    labelled = Labelled(
+        confidence=ranked.calibrated(calibration.chosen).confidence,
+        right=is_right,
+        known=known,
+        judged=judged,
+        # Ties are told before calibration: what the labels certify must not depend on their own answers.
+        stands=judged & may_match(ranked, features["same_identifier"].to_numpy(), settings.policy.tie),
+        own=own,
+        system=mine["source_system"].to_numpy(dtype=object),
+        group=group,
+    ).only(~training)
+    given = Counter(queries.loc[queries["origin"] == "label", "source_system"])
+    labels_from = _labels_from(mine[~training])
+    policy = fit_policy(labelled, settings.policy, rungs, calibration.chosen, labels_from, len(queries), given)
+    costs = report_policy_costs(labelled, policy)
 
     held_out = ~training & usable
+    recall = _recall(
+        candidates, mine.assign(country=records["country"]), target, engine, policy.automatic_rungs(), hits
+    )
     report = {
         "records": {
             "scorer": int(training.sum()),
             "thresholds": int((~training).sum()),
             "none_of_these": int((~known).sum()),
         },
-        "candidate_recall": _recall(candidates, right, known & ~training),
+        "candidate_recall": recall.fused(),
+        "candidates": recall.short(),
         "top_1": float(is_right[held_out & known].mean()) if (held_out & known).any() else None,
         "recall_at_p99": recall_at_precision(
             ranked.confidence[held_out], is_right[held_out], int((held_out & known).sum()), 0.99
@@ -163,6 +179,12 @@ def _fit_into(
         "ditto_share": timings.ditto_pairs / max(1, timings.pairs),
         "ditto_runtime": None if engine.ditto is None else engine.ditto.encoder.runtime.name,
         "thresholds": policy.in_words(),
+        "sources": policy.sources_in_words(),
+        "promises": [
+            text for text in (policy.multiplicity(), calibration.in_words(), costs and costs.in_words()) if text
+        ],
+        "calibration": calibration.model_dump(mode="json"),
+        "costs": None if costs is None else costs.model_dump(mode="json"),
         "rungs": {
             code: {"labels": e.labels, "errors": e.errors, "automatic": code in policy.automatic_rungs()}
             for code, e in rungs.items()
@@ -184,6 +206,8 @@ def _fit_into(
         "settings": settings.model_dump(mode="json"),
         "report": report,
     }
+    recall.save(folder)
+    TrainingDigests.of(queries).save(folder)
     version = write_matcher(folder, engine, scorer, policy, about, ditto_folder)
     log.info("matcher %s: %s", version, policy.in_words())
     return Fitted(version, report)
@@ -226,9 +250,15 @@ def _measure_rungs(engine: Engine, queries: pd.DataFrame, ids: pd.Index, setting
     return out
 
 
-def _recall(candidates: pd.DataFrame, right: np.ndarray, known: np.ndarray) -> dict[str, float]:
-    """Share of the known records whose right entity is among the first k candidates."""
-    best = np.full(len(known), np.inf)
-    np.minimum.at(best, candidates["query"].to_numpy()[right], candidates["rank"].to_numpy()[right])
-    total = max(1, int(known.sum()))
-    return {f"@{k}": float((best[known] < k).sum() / total) for k in _RECALL_AT}
+def _recall(
+    candidates: pd.DataFrame,
+    records: pd.DataFrame,
+    target: np.ndarray,
+    engine: Engine,
+    rungs: set[str],
+    hits: ExactHits,
+) -> CandidateRecall:
+    """Candidate recall of all records with known answers: retrieval learned from none of them, so none is held out."""
+    rung, entity = hits.first(rungs)
+    rule = np.where((entity == target) & (target >= 0), rung, "").astype(object)
+    return candidate_recall(candidates, records, engine.index.reference, rule=rule)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from em_core.ditto.predict import DittoModel
 
 log = logging.getLogger(__name__)
-_FORMAT = 2
+_FORMAT = 3
 _CHUNK = 4096
 
 
@@ -165,7 +165,8 @@ class Matcher:
         timings.add("score", start)
         start = time.perf_counter()
         identifier = features["same_identifier"].to_numpy()
-        decisions = decide(self.policy, hits, candidates, probability, ditto, identifier, bad_input)
+        system = source["source_system"].to_numpy(dtype=object)
+        decisions = decide(self.policy, hits, candidates, probability, ditto, identifier, bad_input, system)
         reference = self.engine.index.reference
         nearest = decisions.entity.copy()
         if len(candidates):
@@ -212,6 +213,12 @@ class Matcher:
         engine = Engine(CandidateIndex.load(folder / "index"), ditto)
         scorer = Scorer.load(folder, ScorerSettings(**manifest["settings"]["scorer"]))
         return cls(engine, scorer, DecisionPolicy(**manifest["policy"]), manifest, folder)
+
+
+def matcher_version(folder: Path) -> str | None:
+    """Version of the matcher in a folder without opening it, None where there is none. See `Matcher.load` for one that can be trusted."""
+    path = Path(folder) / MANIFEST
+    return json.loads(path.read_text(encoding="utf-8")).get("matcher_version") if path.is_file() else None
 
 
 def write_matcher(

@@ -6,7 +6,7 @@ from em_assets.assets import OWNERS
 from em_assets.assets.reference import REFERENCE_TABLE, reference_entities
 from em_assets.assets.sources import FILE_COLUMN, SOURCE_TABLE, source_entities
 from em_assets.assets.training import MATCHER, matcher
-from em_assets.metadata import column_schema, preview, table_metadata
+from em_assets.metadata import column_schema, preview, report_metadata, table_metadata
 from em_assets.partitions import source_files
 from em_assets.resources import Workspace
 from em_assets.verdicts import one_result_fault, verdict
@@ -77,8 +77,9 @@ def match_results(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
 @dg.asset(group_name="matching", deps=[match_results, reference_entities], kinds={"html"}, owners=OWNERS)
 def match_report(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """All feeds against known answers, where there are any: one page that opens without a network."""
-    from em_core.evaluation import evaluate, write_report
+    from em_core.evaluation import CandidateRecall, TrainingDigests, evaluate, write_report
     from em_core.files import read_table
+    from em_core.matcher import matcher_version
     from em_core.schema import prepare_truth
 
     results = workspace.tables.read(RESULT_TABLE).drop(columns="source_file")
@@ -86,14 +87,20 @@ def match_report(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.
     if (path := workspace.truth) is not None:
         truth = prepare_truth(read_table(path), origin=path.name)
     source = workspace.tables.read(SOURCE_TABLE).drop(columns="source_file")
-    evaluation = evaluate(results, truth, source=source, reference=workspace.tables.read(REFERENCE_TABLE))
+    training, recall = None, None
+    # What a matcher learned from and finds says nothing about results of another one.
+    if set(results["matcher_version"]) == {matcher_version(folder := workspace.model(MATCHER))}:
+        training, recall = TrainingDigests.load(folder), CandidateRecall.load(folder)
+    reference = workspace.tables.read(REFERENCE_TABLE)
+    evaluation = evaluate(results, truth, source=source, reference=reference, training=training)
     versions = {name: ", ".join(sorted(set(results[name]))) for name in ("matcher_version", "reference_version")}
     context_lines = {"Dagster run": context.run.run_id, **{k.replace("_", " "): v for k, v in versions.items()}}
-    write_report(workspace.report, evaluation, title="Match report", context=context_lines)
-    headline = evaluation.headline()
+    if training is None:
+        context_lines["seen in training"] = "not checked: these results are not all of the matcher that is fitted now"
+    write_report(workspace.report, evaluation, title="Match report", context=context_lines, recall=recall)
     return dg.MaterializeResult(
         metadata={
-            **{name: round(value, 4) for name, value in headline.items()},
+            **report_metadata(evaluation, recall),
             "report": dg.MetadataValue.path(str(workspace.report)),
             "review_first": preview(
                 results[results["decision"] == "review"].sort_values("confidence", ascending=False),

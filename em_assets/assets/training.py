@@ -6,7 +6,7 @@ from em_assets.assets import OWNERS
 from em_assets.assets.index import INDEX, vector_index
 from em_assets.assets.reference import REFERENCE_TABLE, reference_entities
 from em_assets.launchers import Launcher
-from em_assets.metadata import table_metadata
+from em_assets.metadata import recall_metadata, table_metadata
 from em_assets.resources import Settings, Workspace
 
 PAIR_TABLE = "silver.training_pairs"
@@ -80,6 +80,7 @@ def ditto_model(
 )
 def matcher(context: dg.AssetExecutionContext, workspace: Workspace, settings: Settings) -> dg.MaterializeResult:
     """The fitted matcher: index, Ditto, scorer with "none of these", and thresholds for the precision that is asked for."""
+    from em_core.evaluation import CandidateRecall
     from em_core.fit import fit_matcher
     from em_core.retrieval.index import CandidateIndex
 
@@ -89,7 +90,7 @@ def matcher(context: dg.AssetExecutionContext, workspace: Workspace, settings: S
     ditto = workspace.model(DITTO) if chosen.ditto.enabled else None
     fitted = fit_matcher(CandidateIndex.load(workspace.model(INDEX)), queries, ditto, folder, chosen)
     report = fitted.report
-    figures = {f"candidate_recall_{k}": v for k, v in report["candidate_recall"].items()}
+    figures = {f"candidate_recall_{k}": v for k, v in report["candidate_recall"].items() if v is not None}
     figures |= {name: report[name] for name in ("top_1", "recall_at_p99", "ditto_share") if report[name] is not None}
     with workspace.registry.start_run("matcher", {"dagster_run_id": context.run.run_id}) as run:
         run.log_params(chosen.model_dump(mode="json"))
@@ -98,6 +99,7 @@ def matcher(context: dg.AssetExecutionContext, workspace: Workspace, settings: S
     return dg.MaterializeResult(
         metadata={
             **figures,
+            **recall_metadata(CandidateRecall.load(folder)),
             "promise": report["thresholds"],
             "records": dg.MetadataValue.json(report["records"]),
             "seconds": dg.MetadataValue.json(report["seconds"]),

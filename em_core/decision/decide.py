@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
+from em_core.decision.calibration import Calibration
 from em_core.decision.exact import ExactHits
 from em_core.decision.policy import DecisionPolicy
 
@@ -19,6 +20,10 @@ class Ranked:
     second: np.ndarray
     confidence: np.ndarray
     runner_up: np.ndarray
+
+    def calibrated(self, calibration: Calibration) -> Ranked:
+        """The same ranks with calibrated probabilities."""
+        return replace(self, confidence=calibration(self.confidence), runner_up=calibration(self.runner_up))
 
 
 def rank(candidates: pd.DataFrame, probability: np.ndarray, n: int) -> Ranked:
@@ -55,7 +60,10 @@ def may_match(ranked: Ranked, identifier: np.ndarray, tie: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Decisions:
-    """One outcome for each of n records; positions are of reference entities, -1 = none."""
+    """One outcome for each of n records; positions are of reference entities, -1 = none.
+
+    `auto_from`, `review_from`: the thresholds that hold for the record's source system, `auto_from` infinite = never.
+    """
 
     decision: np.ndarray
     stage: np.ndarray
@@ -64,6 +72,8 @@ class Decisions:
     runner_up: np.ndarray
     confidence: np.ndarray
     margin: np.ndarray
+    auto_from: np.ndarray
+    review_from: np.ndarray
 
 
 def decide(
@@ -74,11 +84,14 @@ def decide(
     ditto: np.ndarray,
     identifier: np.ndarray,
     bad_input: np.ndarray,
+    system: np.ndarray | None = None,
 ) -> Decisions:
     """Decide n records.
 
     `hits` of the exact stage (n); `candidates` with `query`, `entity`, `rank` (p), their `probability`, Ditto's probability
-    (NaN where the pair was not sent) and `same_identifier` feature; `bad_input` (n,) marks records without a usable name.
+    (NaN where the pair was not sent) and `same_identifier` feature; `bad_input` (n,) marks records without a usable name;
+    `system` (n,) the source system, without which the common thresholds hold.
+    Models' probabilities come as they are: `tie` is held against them, `confidence`, `margin` and thresholds are calibrated.
     `confidence` is NaN where no estimate exists: a conflict whose entity retrieval did not propose.
     """
     n = len(bad_input)
@@ -87,13 +100,16 @@ def decide(
     best, second = entities[ranked.best], entities[ranked.second]
     by_ditto = ~np.isnan(np.r_[ditto, np.nan][ranked.best])
     stands = may_match(ranked, identifier, policy.settings.tie)
+    close = ranked.confidence - ranked.runner_up < policy.settings.tie
     clash = np.r_[identifier, np.nan][ranked.best] == 0
 
+    ranked = ranked.calibrated(policy.calibration)
+    auto_from, review_from = policy.thresholds_of(np.full(n, "", dtype=object) if system is None else system)
     found = ranked.best >= 0
     # A few ulp of a model evaluated on another batch must not flip a decision at the threshold.
-    reviewed = found & (ranked.confidence >= policy.review_threshold - 1e-9)
-    auto = stands & (policy.auto_threshold is not None) & (ranked.confidence >= (policy.auto_threshold or 0.0) - 1e-9)
-    tied = reviewed & (ranked.confidence - ranked.runner_up < policy.settings.tie)
+    reviewed = found & (ranked.confidence >= review_from - 1e-9)
+    auto = stands & (ranked.confidence >= auto_from - 1e-9)
+    tied = reviewed & close
 
     decision = np.select([auto, reviewed], ["auto_match", "review"], "no_match").astype(object)
     stage = np.select([~found, by_ditto], ["none", "ditto"], "scorer").astype(object)
@@ -116,8 +132,9 @@ def decide(
 
     open_hit = np.isin(hits.state, ["conflict", "ambiguous"])
     rows = np.flatnonzero(open_hit)
-    confidence[rows] = _probability_of(candidates, probability, rows, hits.entity[rows])
-    other = _probability_of(candidates, probability, rows, hits.other[rows])
+    calibrated = policy.calibration(probability)
+    confidence[rows] = _probability_of(candidates, calibrated, rows, hits.entity[rows])
+    other = _probability_of(candidates, calibrated, rows, hits.other[rows])
     margin[rows] = confidence[rows] - np.nan_to_num(other)
     decision[open_hit], stage[open_hit] = "review", "exact"
     method[open_hit] = np.where(hits.state[open_hit] == "conflict", "CONFLICT", "AMBIGUOUS")
@@ -129,4 +146,4 @@ def decide(
     decision[suggested], stage[suggested] = "review", "exact"
     entity[bad_input], runner_up[bad_input] = hits.entity[bad_input], hits.other[bad_input]
     confidence[bad_input], margin[bad_input] = np.where(suggested[bad_input], np.nan, 0.0), np.nan
-    return Decisions(decision, stage, method, entity, runner_up, confidence, margin)
+    return Decisions(decision, stage, method, entity, runner_up, confidence, margin, auto_from, review_from)

@@ -135,7 +135,6 @@ def reasons(
 ) -> np.ndarray:
     """(n,) one readable sentence for each decision; never empty."""
     names = np.append(reference["name"].to_numpy(dtype=object), "")
-    auto = "none" if policy.auto_threshold is None else f"{policy.auto_threshold:.2f}"
     out = np.empty(len(decisions.decision), dtype=object)
     columns = (
         decisions.method,
@@ -144,8 +143,13 @@ def reasons(
         decisions.entity,
         decisions.runner_up,
         decisions.confidence,
+        decisions.auto_from,
+        decisions.review_from,
     )
-    for row, (method, decision, stage, entity, other, confidence) in enumerate(zip(*columns, strict=True)):
+    for row, (method, decision, stage, entity, other, confidence, auto_from, review_from) in enumerate(
+        zip(*columns, strict=True)
+    ):
+        auto = f"{auto_from:.2f}" if np.isfinite(auto_from) else "none"
         match, second = names[entity], names[other]
         against = f" against '{second}'" if other >= 0 else ""
         if method == "BAD_INPUT":
@@ -176,6 +180,6 @@ def reasons(
             out[row] = f"'{match}' may fit ({confidence:.2f}); automatic from {auto}."
         else:
             out[row] = (
-                f"The nearest, '{names[nearest[row]]}', is unlikely ({confidence:.2f}, review from {policy.review_threshold:.2f})."
+                f"The nearest, '{names[nearest[row]]}', is unlikely ({confidence:.2f}, review from {review_from:.2f})."
             )
     return out

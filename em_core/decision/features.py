@@ -11,6 +11,7 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import JaroWinkler, Prefix
 from rapidfuzz.process import cpdist
 
+from em_core.decision.alignment import Words, align
 from em_core.schema import IDENTIFIERS
 from em_core.text.distinct import over_distinct_rows
 from em_core.text.fold import over_distinct
@@ -39,6 +40,11 @@ FEATURES: dict[str, str] = {
     "shared_entity": "share of the candidate's word rarity that the record shares",
     "rarest_missing_query": "rarity of the record's rarest word that the candidate lacks",
     "rarest_missing_entity": "rarity of the candidate's rarest word that the record lacks",
+    "aligned_query": "share of the record's word rarity that the candidate explains, abbreviated and misspelt words included",
+    "aligned_entity": "share of the candidate's word rarity that the record explains, abbreviated and misspelt words included",
+    "unexplained_query": "rarity of the record's rarest word times what the candidate does not explain of it",
+    "unexplained_entity": "rarity of the candidate's rarest word times what the record does not explain of it",
+    "aligned_gap": "aligned_query and aligned_entity together minus the best other candidate's",
     "rarity_query": "word rarity of the record's core in total",
     "length_query": "letters of the record's compact core",
     "length_gap": "letters of the candidate's compact core minus the record's",
@@ -218,6 +224,7 @@ class PairFeatures:
         cores = entities["core"].to_numpy()
         self.rarity = Rarity.fit(cores)
         self._bags = self.rarity.bags(cores)
+        self._words = Words.of(cores, self.rarity)
         self._namesakes = entities.groupby("core")["core"].transform("size").to_numpy(dtype=np.float32)
 
     def __call__(self, records: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
@@ -239,6 +246,7 @@ class PairFeatures:
         numbers = (left["numbers"] == right["numbers"]).astype(np.float32)
         numbers[(left["numbers"] == "") & (right["numbers"] == "")] = np.nan
         length = _lengths(left["compact"])
+        aligned = align(Words.of(records["core"].to_numpy(), self.rarity), self._words, rows, columns)
         out = {
             "lexical": lexical,
             "vector": vector,
@@ -256,6 +264,8 @@ class PairFeatures:
             "full_ratio": _similar(fuzz.ratio, left["full"], right["full"]),
             "prefix": _shared_prefix(left["compact"], right["compact"]),
             **_words(self.rarity.bags(records["core"].to_numpy()), self._bags, rows, columns, self.rarity.unseen),
+            **aligned,
+            "aligned_gap": best_other(rows, aligned["aligned_query"] + np.nan_to_num(aligned["aligned_entity"])),
             "length_query": length,
             "length_gap": _lengths(right["compact"]) - length,
             "same_form": _equal(left["form"], right["form"]),

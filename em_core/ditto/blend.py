@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from em_core.ditto.calibrate import log_loss
 
@@ -53,10 +54,11 @@ def fit_blend(similarity: np.ndarray, encoder: np.ndarray, label: np.ndarray, mo
     """The blend with the least log loss on validation pairs (n,), and the band that keeps what it gains.
 
     `most` is the largest share of the pairs that the encoder may read. Platt scaling of both (Platt, 1999): weights of the
-    logits are never negative, for a half that says the opposite of the truth is noise.
+    logits are never negative, for a half that says the opposite of the truth is noise. Before any pair is seen, the similarity
+    model is taken at its word and the encoder at none.
     """
-    alone, alone_bias = _platt(similarity[:, None], label)
-    weights, bias = _platt(np.column_stack([similarity, encoder]), label)
+    alone, alone_bias = _platt(similarity[:, None], label, [1.0], 0.0)
+    weights, bias = _platt(np.column_stack([similarity, encoder]), label, [*alone, 0.0], alone_bias)
     blend = Blend(
         alone_weight=alone[0], alone_bias=alone_bias,
         similarity_weight=weights[0], encoder_weight=weights[1], bias=bias,
@@ -65,18 +67,25 @@ def fit_blend(similarity: np.ndarray, encoder: np.ndarray, label: np.ndarray, mo
     return _widened(blend, similarity, encoder, label, most)
 
 
-def _platt(logits: np.ndarray, label: np.ndarray) -> tuple[list[float], float]:
-    """Weights and bias of the columns of `logits` (n, k) by logistic regression, columns with a negative weight left out."""
+def _platt(logits: np.ndarray, label: np.ndarray, weights: list[float], bias: float) -> tuple[list[float], float]:
+    """Weights, none negative, and bias of the columns of `logits` (n, k) with the least log loss.
+
+    A pull towards the given weights and bias, as strong as one pair is, keeps few pairs from saying too much.
+    """
     scale = logits.std(axis=0) + 1e-9
-    kept = np.arange(logits.shape[1])
-    while True:
-        model = LogisticRegression(C=1.0, max_iter=1000).fit((logits / scale)[:, kept], label)
-        if len(kept) == 1 or (model.coef_[0] >= 0).all():
-            break
-        kept = kept[model.coef_[0] > model.coef_[0].min()]
-    weights = np.zeros(logits.shape[1])
-    weights[kept] = np.maximum(model.coef_[0], 0) / scale[kept]
-    return weights.tolist(), float(model.intercept_[0])
+    before = np.r_[weights * scale, bias]
+    columns = np.column_stack([logits / scale, np.ones(len(logits))])
+
+    def loss(now: np.ndarray) -> tuple[float, np.ndarray]:
+        z, pull = columns @ now, now - before
+        return (
+            len(label) * log_loss(z, label) + 0.5 * float(pull @ pull),
+            columns.T @ (expit(z) - label) + pull,
+        )
+
+    bounds = [(0.0, None)] * len(scale) + [(None, None)]
+    found = minimize(loss, before, jac=True, bounds=bounds, method="L-BFGS-B").x
+    return (found[:-1] / scale).tolist(), float(found[-1])
 
 
 def _widened(blend: Blend, similarity: np.ndarray, encoder: np.ndarray, label: np.ndarray, most: float) -> Blend:

@@ -1,7 +1,7 @@
-"""Charts of an evaluation as inline SVG text: no file, no script, no request, so a page that holds them opens offline.
+"""Charts of an evaluation: inline SVG text for a page that opens offline, PNG for places that show pictures only.
 
-Every function returns a complete `<svg>` element, or None where the evaluation has nothing to draw. matplotlib is used
-through its object interface with fixed settings: the same figures give the same bytes.
+Every chart function returns a `Drawing`, or None where there is nothing to draw. matplotlib is used through its object
+interface with fixed settings: the same figures give the same bytes.
 """
 
 from __future__ import annotations
@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.util import find_spec
-from io import StringIO
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from em_core.evaluation.figures import Evaluation, Group
+from em_core.evaluation.retrieval import CandidateRecall
+from em_core.evaluation.tables import STAGE_WORDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,39 +53,58 @@ def available() -> bool:
     return find_spec("matplotlib") is not None
 
 
-def all_charts(evaluation: Evaluation) -> dict[str, str]:
+@dataclass(frozen=True)
+class Drawing:
+    """A chart that is yet to be painted on a figure of `width` x `height` inches."""
+
+    name: str
+    title: str
+    words: str
+    width: float
+    height: float
+    paint: Callable[[Figure], None]
+
+    def svg(self) -> str:
+        """A complete `<svg>` element without a fixed size."""
+        svg = self._painted("svg", transparent=True, metadata={"Date": None}).decode("utf-8")
+        svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+        svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # unused, and equal in every chart of a page
+        size = f'role="img" style="width:100%;max-width:{self.width * 96:.0f}px"'
+        return re.sub(r'^<svg([^>]*?) width="[^"]*" height="[^"]*"', rf"<svg {size}\1", svg, count=1)
+
+    def png(self, dpi: int = 96) -> bytes:
+        """A PNG file on white ground."""
+        return self._painted("png", dpi=dpi, facecolor="white", metadata={"Software": None})
+
+    def _painted(self, kind: str, **options: Any) -> bytes:
+        import matplotlib as mpl
+        from matplotlib.figure import Figure
+
+        out = BytesIO()
+        # The salt keeps element ids of several charts in one page apart, and equal from run to run.
+        settings: Any = {**_SETTINGS, "svg.hashsalt": self.name}
+        with mpl.rc_context(settings), warnings.catch_warnings():
+            # Text of an SVG is not outlined, and a PNG shows a box.
+            warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
+            figure = Figure(figsize=(self.width, self.height), layout="constrained")
+            self.paint(figure)
+            figure.savefig(out, format=kind, **options)
+        return out.getvalue()
+
+
+def all_charts(evaluation: Evaluation, recall: CandidateRecall | None = None) -> dict[str, Drawing]:
     """Every chart that has something to show, by name; empty without matplotlib."""
     if not available():
         return {}
-    drawn: dict[str, Callable[[Evaluation], str | None]] = {
-        "decisions": decisions_by_system,
-        "confidence": confidence_histogram,
-        "precision_recall": precision_recall,
-        "reliability": reliability,
+    drawn = {
+        "decisions": decisions_by_system(evaluation),
+        "stages": by_stage(evaluation),
+        "precision_recall": precision_recall(evaluation),
+        "reliability": reliability(evaluation),
+        "confidence": confidence_histogram(evaluation),
+        "candidate_recall": None if recall is None else recall_curves(recall),
     }
-    return {name: svg for name, draw in drawn.items() if (svg := draw(evaluation)) is not None}
-
-
-def _draw(name: str, width: float, height: float, paint: Callable[[Figure], None]) -> str:
-    """Run `paint` on a fresh figure of `width` x `height` inches and return its SVG element."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    out = StringIO()
-    # The salt keeps element ids of several charts in one page apart, and equal from run to run.
-    settings: Any = {**_SETTINGS, "svg.hashsalt": name}
-    with mpl.rc_context(settings), warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=r"Glyph .* missing from", category=UserWarning
-        )  # text is not outlined
-        figure = Figure(figsize=(width, height), layout="constrained")
-        paint(figure)
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-    svg = out.getvalue()
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    svg = re.sub(r'<g id="[^"]*"', "<g", svg)  # unused, and equal in every chart of a page
-    size = f'role="img" style="width:100%;max-width:{width * 96:.0f}px"'
-    return re.sub(r'^<svg([^>]*?) width="[^"]*" height="[^"]*"', rf"<svg {size}\1", svg, count=1)
+    return {name: drawing for name, drawing in drawn.items() if drawing is not None}
 
 
 def _percent_axis(axis: Axes, which: str) -> None:
@@ -110,7 +132,7 @@ def _clip(text: str, width: int = 28) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
-def decisions_by_system(evaluation: Evaluation) -> str | None:
+def decisions_by_system(evaluation: Evaluation) -> Drawing | None:
     """Shares of automatic match, review and no match for each source system."""
     lines = _merged(evaluation.groups.get("source_system", []))[::-1]
     if not lines:
@@ -143,10 +165,13 @@ def decisions_by_system(evaluation: Evaluation) -> str | None:
             swatches, [DECISION_WORDS[d] for d in DECISION_COLOURS], loc="outside upper left", ncols=3, frameon=False
         )
 
-    return _draw("decisions", 8.6, 0.75 + 0.36 * len(lines), paint)
+    return Drawing(
+        "decisions", "Decisions by source system", "share of each feed, number of records in brackets",
+        8.6, 0.75 + 0.36 * len(lines), paint,
+    )  # fmt: skip
 
 
-def precision_recall(evaluation: Evaluation) -> str | None:
+def precision_recall(evaluation: Evaluation) -> Drawing | None:
     """Precision against recall as the threshold falls, with the automatic matches and the operating points on it."""
     curve = evaluation.curve
     if not curve:
@@ -185,10 +210,13 @@ def precision_recall(evaluation: Evaluation) -> str | None:
         _percent_axis(axis, "x")
         _percent_axis(axis, "y")
 
-    return _draw("precision-recall", 5.6, 3.9, paint)
+    return Drawing(
+        "precision-recall", "Precision and recall", "as the confidence threshold falls from left to right",
+        5.6, 3.9, paint,
+    )  # fmt: skip
 
 
-def reliability(evaluation: Evaluation) -> str | None:
+def reliability(evaluation: Evaluation) -> Drawing | None:
     """Stated confidence and the share found right, one line for each bin of confidence."""
     calibration = evaluation.calibration
     if calibration is None:
@@ -220,10 +248,14 @@ def reliability(evaluation: Evaluation) -> str | None:
             loc="outside upper left", ncols=2, frameon=False,
         )  # fmt: skip
 
-    return _draw("reliability", 5.6, max(1.9, 1.4 + 0.25 * len(calibration.bins)), paint)
+    return Drawing(
+        "reliability", "Does confidence mean what it says?",
+        "each line a tenth of the labelled identifiers (number in brackets): the mark should lie within the bar",
+        5.6, max(1.9, 1.4 + 0.25 * len(calibration.bins)), paint,
+    )  # fmt: skip
 
 
-def confidence_histogram(evaluation: Evaluation) -> str | None:
+def confidence_histogram(evaluation: Evaluation) -> Drawing | None:
     """How many identifiers got which confidence: right, wrong and unlabelled ones, each on its own scale."""
     histogram = evaluation.histogram
     panels = [
@@ -254,4 +286,84 @@ def confidence_histogram(evaluation: Evaluation) -> str | None:
         axes[-1].tick_params(axis="x", pad=6)
         axes[-1].set_xlabel("confidence")
 
-    return _draw("confidence", 5.6, 0.7 + 1.25 * len(panels), paint)
+    return Drawing(
+        "confidence", "Confidence of the identifiers", "automatic matches and reviews, each panel on its own scale",
+        5.6, 0.7 + 1.25 * len(panels), paint,
+    )  # fmt: skip
+
+
+def by_stage(evaluation: Evaluation) -> Drawing | None:
+    """What became of the records that each stage decided: right, wrong and unlabelled matches, reviews, no match."""
+    stages = [stage for stage in evaluation.stages if stage.records][::-1]
+    if not evaluation.counts.labelled or not stages:
+        return None
+    right = np.array([s.precision.hits for s in stages])
+    labelled = np.array([s.labelled for s in stages])
+    parts = [
+        ("right match", right, GOOD),
+        ("wrong match", labelled - right, BAD),
+        ("match without truth", np.array([s.auto_match for s in stages]) - labelled, "#9dbbd8"),
+        ("review", np.array([s.review for s in stages]), OPEN),
+        ("no match", np.array([s.no_match for s in stages]), NONE),
+    ]
+    parts = [part for part in parts if part[1].any()]
+
+    def paint(figure: Figure) -> None:
+        from matplotlib.patches import Patch
+        from matplotlib.ticker import StrMethodFormatter
+
+        axis = figure.add_subplot()
+        rows, left = np.arange(len(stages)), np.zeros(len(stages))
+        for _, counts, colour in parts:
+            axis.barh(rows, counts, left=left, color=colour, height=0.62)
+            left += counts
+        names = [STAGE_WORDS.get(s.stage, s.stage).partition(" (")[0] for s in stages]
+        axis.set_yticks(rows, [f"{name}  ({s.records:,})" for name, s in zip(names, stages, strict=True)])
+        axis.tick_params(axis="y", labelcolor=INK)
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+        axis.set_xlabel("records")
+        axis.grid(axis="x", color=GRID, linewidth=0.8)
+        swatches = [Patch(facecolor=colour) for _, _, colour in parts]
+        figure.legend(
+            swatches, [word for word, _, _ in parts], loc="outside upper left", ncols=len(parts), frameon=False
+        )
+
+    return Drawing(
+        "stages", "Which stage decided", "records by the stage that decided them", 8.6, 1.35 + 0.36 * len(stages), paint
+    )
+
+
+def recall_curves(recall: CandidateRecall) -> Drawing | None:
+    """Candidate recall at k of the fused list and of each channel alone, with intervals."""
+    if not recall.known:
+        return None
+
+    def paint(figure: Figure) -> None:
+        axis = figure.add_subplot()
+        lines = list(recall.channels.items())
+        shown = lines if len(lines) > 2 else lines[:1]  # one channel alone is the fused list
+        for place, (name, shares) in enumerate(shown):
+            ks = np.arange(len(shares)) + 0.06 * place  # side by side, so that intervals stay readable
+            value, low, high = (
+                np.array([getattr(s, part) for s in shares.values()]) for part in ("value", "low", "high")
+            )
+            colour = (GOOD, OPEN, BAD, MUTED)[place % 4]
+            axis.plot(ks, value, "o-", color=colour, markersize=5, linewidth=1.6, label=name)
+            axis.vlines(ks, low, high, color=colour, linewidth=3, alpha=0.3)
+        axis.set_xticks(np.arange(len(lines[0][1])), [f"first {k}" if k > 1 else "first" for k in lines[0][1]])
+        axis.set_xlabel("candidates looked at")
+        axis.set_ylabel("right entity among them")
+        axis.set_ylim(None, min(1.01, axis.get_ylim()[1]))
+        axis.grid(color=GRID, linewidth=0.8)
+        _percent_axis(axis, "y")
+        if len(shown) > 1:
+            figure.legend(loc="outside upper left", ncols=4, frameon=False)
+
+    return Drawing(
+        "candidate-recall",
+        "Right entity among the first candidates",
+        "share of known records, by channel, with intervals",
+        5.6,
+        3.4,
+        paint,
+    )

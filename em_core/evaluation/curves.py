@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from em_core.evaluation.figures import (
     Calibration,
+    Costs,
     CurvePoint,
     Histogram,
     OperatingPoint,
@@ -109,10 +110,31 @@ def recall_at_precision_interval(
     return list(zip(low.tolist(), high.tolist(), strict=True))
 
 
+def cost_of(costs: Costs, wrong: int, reviewed: int, missed: int, records: int) -> float | None:
+    """Cost of 1,000 records; None without records."""
+    paid = costs.wrong_match * wrong + costs.review * reviewed + costs.miss * missed
+    return paid / records * 1000 if records else None
+
+
 def threshold_table(
-    confidence: Floats, right: Bools, known_count: int, thresholds: Sequence[float], level: float
+    confidence: Floats,
+    right: Bools,
+    known: Bools,
+    thresholds: Sequence[float],
+    level: float,
+    costs: Costs | None = None,
+    given: Bools | None = None,
 ) -> list[ThresholdRow]:
-    """One row for each threshold, highest first: the set at or above it, with exact intervals."""
+    """One row for each threshold, highest first: the set at or above it, with exact intervals.
+
+    `given` (n,): not decided as no_match; default: where there is a confidence. What is not accepted goes to review; a known record
+    that is not given is missed. Empty without records.
+    """
+    if not len(confidence):
+        return []
+    costs = costs or Costs()
+    with_id = ~np.isnan(confidence) if given is None else given
+    suggestions, missed, known_count = int(with_id.sum()), int((known & ~with_id).sum()), int(known.sum())
     steps = np.unique(np.asarray(thresholds, dtype=float))[::-1]
     given = np.sort(confidence[~np.isnan(confidence)])
     good = np.sort(confidence[~np.isnan(confidence) & right])
@@ -121,9 +143,12 @@ def threshold_table(
     precisions = Share.each(hits, accepted, level)
     recalls = Share.each(hits, np.full_like(hits, known_count), level)
     return [
-        ThresholdRow(threshold=t, accepted=a, wrong=a - h, precision=p, recall=r)
+        ThresholdRow(
+            threshold=t, accepted=a, wrong=a - h, precision=p, recall=r, review=suggestions - a,
+            cost=cost_of(costs, a - h, suggestions - a, missed, len(confidence)) or 0.0,
+        )
         for t, a, h, p, r in zip(steps.tolist(), accepted.tolist(), hits.tolist(), precisions, recalls, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def precision_recall_curve(confidence: Floats, right: Bools, known_count: int, points: int = 400) -> list[CurvePoint]:

@@ -112,14 +112,29 @@ class OperatingPoint(_Figures):
     right: int
 
 
+class Costs(_Figures):
+    """What the user says an outcome costs, in any one unit. The defaults count in reviews; they are an example, not a finding."""
+
+    wrong_match: float = 20.0
+    """an automatic match that is wrong"""
+    review: float = 1.0
+    """a record that a steward looks at"""
+    miss: float = 5.0
+    """a record of the reference that gets no identifier"""
+
+
 class ThresholdRow(_Figures):
-    """What would happen if every identifier at or above `threshold` were accepted."""
+    """What would happen if every identifier at or above `threshold` were accepted and every other went to review."""
 
     threshold: float
     accepted: int
     wrong: int
     precision: Share
     recall: Share
+    review: int
+    """identifiers that would go to review"""
+    cost: float
+    """cost of 1,000 such records"""
 
 
 class CurvePoint(_Figures):
@@ -175,6 +190,64 @@ class Group(_Figures):
     """the most frequent reason, as an example"""
 
 
+class Stage(_Figures):
+    """What one stage decided, and what the stages up to it decided together."""
+
+    stage: str
+    records: int
+    auto_match: int
+    review: int
+    no_match: int
+    labelled: int
+    """labelled automatic matches of this stage"""
+    precision: Share
+    """of its labelled automatic matches, the right ones"""
+    none_precision: Share
+    """of its labelled no_match records, those that are truly not in the reference"""
+    total_auto_match: int
+    """automatic matches of this stage and those before it"""
+    coverage: float
+    """these as a share of all records"""
+    total_precision: Share
+    total_recall: Share
+    """right ones of these, of all known records"""
+    methods: list[Group]
+    """the stage's methods, most records first"""
+
+
+class LeakLine(_Figures):
+    """The headline figures over one part of the labelled records."""
+
+    records: str
+    labelled: int
+    known: int
+    precision: Share
+    recall: Share
+    suggestion_accuracy: Share
+    none_precision: Share
+
+
+class Leaks(_Figures):
+    """Which labelled records the matcher had seen when it was fitted, and what the figures are without them."""
+
+    labels: int
+    """labelled records that it learned from; 0 = it learned from copies of the reference alone"""
+    by_key: int
+    """judged records with the source system and id of such a label"""
+    by_name: int
+    """judged records with the name and the answer of such a label, by key or not"""
+    seen: int
+    """either"""
+    seen_entity: int
+    """judged records that were not seen, but whose entity was, under another name"""
+    copies: int
+    """judged records whose name and answer the noise model happened to write: no leak"""
+    without_name: int
+    """judged records whose name is not known here: only their key was compared"""
+    lines: list[LeakLine]
+    """all, without the seen records, without seen entities, the seen records alone; parts without records are left out"""
+
+
 class ErrorCase(_Figures):
     """One record where the answer was wrong or missing, with what is needed to see why."""
 
@@ -217,11 +290,20 @@ class Evaluation(_Figures):
     promise: Promise
     operating_points: list[OperatingPoint]
     thresholds: list[ThresholdRow]
+    costs: Costs
+    cost_as_decided: float | None
+    """cost of 1,000 records as they were decided; None without labels"""
+    cost_all_review: float | None
+    """cost of 1,000 records if every one went to review"""
     curve: list[CurvePoint]
     calibration: Calibration | None
     histogram: Histogram
     groups: dict[str, list[Group]]
     """dimension (source_system, stage, method, country) -> lines, most records first"""
+    stages: list[Stage]
+    """in the order in which they are asked"""
+    leaks: Leaks | None
+    """None where the matcher's training records were not given"""
     error_counts: dict[ErrorKind, int]
     errors: list[ErrorCase]
     """wrong automatic matches first, the most confident first; may be cut, `error_counts` is not"""
@@ -244,6 +326,9 @@ class Evaluation(_Figures):
         figures["precision_low"] = self.precision.low
         for point in self.operating_points:
             figures[f"recall_at_p{point.target * 100:g}"] = point.recall
+        figures["cost_per_1000"] = self.cost_as_decided
+        if self.leaks is not None:
+            figures["seen_in_training"] = self.leaks.seen
         if self.calibration is not None:
             figures |= {"ece": self.calibration.ece, "brier": self.calibration.brier}
         return {name: float(value) for name, value in figures.items() if value is not None}

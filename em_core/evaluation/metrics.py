@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -11,20 +12,26 @@ from numpy.typing import NDArray
 from em_core.errors import UserError
 from em_core.evaluation import curves
 from em_core.evaluation.figures import (
+    Costs,
     Counts,
     ErrorCase,
     ErrorKind,
     Evaluation,
     Group,
+    LeakLine,
+    Leaks,
     OperatingPoint,
     Outcome,
     Promise,
     PromiseStatus,
     Share,
+    Stage,
 )
 from em_core.evaluation.intervals import labels_needed, lower_bound, upper_bound
 from em_core.evaluation.labels import Labels, join_truth, key_index, same_entity
-from em_core.schema import DECISIONS, prepare_results
+from em_core.evaluation.leaks import TrainingDigests
+from em_core.schema import DECISIONS, STAGES, prepare_results
+from em_core.text.places import country_codes
 
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
 TARGETS = (0.99, 0.95)
@@ -38,6 +45,8 @@ def evaluate(
     equivalent: Mapping[str, Hashable] | None = None,
     source: pd.DataFrame | None = None,
     reference: pd.DataFrame | None = None,
+    training: TrainingDigests | None = None,
+    costs: Costs | None = None,
     target_precision: float = 0.99,
     certainty: float = 0.95,
     level: float = 0.95,
@@ -48,7 +57,8 @@ def evaluate(
 
     An automatic match is right when its identifier is the true one, or of the same group in `equivalent` (entity_id ->
     group). Records without truth count as unlabelled and enter no metric. `source` (source contract) adds names and a
-    breakdown by country, `reference` (reference contract) the true names and a count of true ids that it lacks.
+    breakdown by country (without it, names are those that the evidence quotes), `reference` (reference contract) the true names and a count
+    of true ids that it lacks. `training` says which records the matcher had seen; `costs` price the thresholds.
     `target_precision` and `certainty` are the promise that the labels are asked to prove; `level` is that of the
     two-sided intervals; `error_limit` caps the listed errors, not their counts; `seed` drives the bootstrap.
 
@@ -68,6 +78,9 @@ def evaluate(
     matched = int((automatic & labelled["right"]).sum())
     truly_none = int((none & labelled["unseen"]).sum())
     points = _operating_points(confidence, right, known, level, seed)
+    costs = costs or Costs()
+    wrong = int((automatic & ~labelled["right"]).sum())
+    reviewed, missed = int(labelled["decision"].eq("review").sum()), int((none & labelled["known"]).sum())
     cuts = [*THRESHOLDS, *(point.threshold for point in points if point.threshold is not None)]
     counts, errors = _errors(table, labels, reference, equivalent, error_limit)
     return Evaluation(
@@ -89,7 +102,12 @@ def evaluate(
         none_recall=Share.of(truly_none, len(labelled) - known_count, level),
         promise=_promise(matched, int(automatic.sum()), target_precision, certainty),
         operating_points=points,
-        thresholds=curves.threshold_table(confidence, right, known_count, cuts, level) if len(labelled) else [],
+        thresholds=curves.threshold_table(
+            confidence, right, known, cuts, level, costs, labelled["decision"].ne("no_match").to_numpy()
+        ),
+        costs=costs,
+        cost_as_decided=curves.cost_of(costs, wrong, reviewed, missed, len(labelled)),
+        cost_all_review=curves.cost_of(costs, 0, len(labelled), 0, len(labelled)),
         curve=curves.precision_recall_curve(confidence, right, known_count),
         calibration=curves.calibration(confidence, right, level),
         histogram=curves.histogram(
@@ -98,6 +116,8 @@ def evaluate(
             table["labelled"].to_numpy(),
         ),
         groups=_groups(table, level),
+        stages=_stages(table, level),
+        leaks=None if training is None else _leaks(table, labels, training, level),
         error_counts=counts,
         errors=errors,
     )
@@ -174,7 +194,21 @@ def _beside(results: pd.DataFrame, source: pd.DataFrame | None) -> dict[str, NDA
         found = key_index(source).get_indexer(key_index(results))
         for ours, theirs in columns.items():
             beside[ours][found >= 0] = source[theirs].to_numpy(dtype=object)[found[found >= 0]]
+    codes = country_codes(beside["country"])
+    beside["country"] = np.where(pd.isna(codes), beside["country"], codes)  # Germany and DE are one group
+    unnamed = np.flatnonzero(pd.isna(beside["source_name"]))
+    beside["source_name"][unnamed] = [_quoted(text) for text in results["evidence"].to_numpy(dtype=object)[unnamed]]
     return beside
+
+
+def _quoted(evidence: object) -> str | None:
+    """The record's name as its evidence quotes it (see `em_core.decision.explain`), None where it does not."""
+    try:
+        name = json.loads(evidence).get("name") if isinstance(evidence, str) and evidence.startswith("{") else None
+    except ValueError:
+        return None
+    given = name.get("source") if isinstance(name, dict) else None
+    return given if isinstance(given, str) else None
 
 
 def _groups(table: pd.DataFrame, level: float) -> dict[str, list[Group]]:
@@ -216,6 +250,75 @@ def _breakdown(table: pd.DataFrame, values: pd.Series, level: float) -> list[Gro
         )
         for row, precision, recall in zip(grouped.to_dict("records"), precisions, recalls, strict=True)
     ]
+
+
+def _stages(table: pd.DataFrame, level: float) -> list[Stage]:
+    """What each stage decided, in the order in which stages are asked; stages that decided nothing are left out."""
+    automatic, known = table["decision"].eq("auto_match"), int(table["known"].sum())
+    place = pd.Series(pd.Index(STAGES).get_indexer(pd.Index(table["stage"])), index=table.index)
+    place = place.where(place >= 0, len(STAGES))  # an unknown stage comes last
+    out = []
+    for position in sorted(place.unique()):
+        part, upto = table[place == position], table[automatic & (place <= position)]
+        mine = part[part["decision"].eq("auto_match") & part["labelled"]]
+        none = part[part["decision"].eq("no_match") & part["labelled"]]
+        hits = int(upto["right"].sum())
+        out.append(
+            Stage(
+                stage=STAGES[position] if position < len(STAGES) else "other",
+                records=len(part),
+                **{decision: int(part["decision"].eq(decision).sum()) for decision in DECISIONS},
+                labelled=len(mine),
+                precision=Share.of(int(mine["right"].sum()), len(mine), level),
+                none_precision=Share.of(int(none["unseen"].sum()), len(none), level),
+                total_auto_match=len(upto),
+                coverage=len(upto) / len(table),
+                total_precision=Share.of(hits, int(upto["labelled"].sum()), level),
+                total_recall=Share.of(hits, known, level),
+                methods=_breakdown(part, part["method"], level),
+            )
+        )
+    return out
+
+
+def _leaks(table: pd.DataFrame, labels: Labels, training: TrainingDigests, level: float) -> Leaks:
+    judged = table["labelled"].to_numpy()
+    seen = training.seen(table, table["source_name"].to_numpy(dtype=object), labels.entity_id)
+    record, entity = seen.record & judged, seen.entity & ~seen.record & judged
+    parts = {
+        "all labelled records": judged,
+        "not seen in training": judged & ~record,
+        "of entities not seen in training": judged & ~record & ~entity,
+        "seen in training": record,
+    }
+    return Leaks(
+        labels=len(training.keys),
+        by_key=int((seen.key & judged).sum()),
+        by_name=int((seen.answer & judged).sum()),
+        seen=int(record.sum()),
+        seen_entity=int(entity.sum()),
+        copies=int((seen.copy & judged).sum()),
+        without_name=int((~seen.named & judged).sum()),
+        lines=[_leak_line(name, table[part], level) for name, part in parts.items() if part.any()],
+    )
+
+
+def _leak_line(name: str, part: pd.DataFrame, level: float) -> LeakLine:
+    automatic, none, known = (
+        part["decision"].eq("auto_match"),
+        part["decision"].eq("no_match"),
+        int(part["known"].sum()),
+    )
+    matched = int((automatic & part["right"]).sum())
+    return LeakLine(
+        records=name,
+        labelled=len(part),
+        known=known,
+        precision=Share.of(matched, int(automatic.sum()), level),
+        recall=Share.of(matched, known, level),
+        suggestion_accuracy=Share.of(int(part["right"].sum()), known, level),
+        none_precision=Share.of(int((none & part["unseen"]).sum()), int(none.sum()), level),
+    )
 
 
 def _text(value: object) -> str | None:

@@ -7,8 +7,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from em_core.evaluation.figures import Share
-
-UNKNOWN = "–"
+from em_core.evaluation.tables import UNKNOWN, Cell, Table, interval, percent
 
 STYLE = """
 :root { color-scheme: light; --ink: #1f2933; --muted: #5f6b76; --line: #e3e7eb; --soft: #f5f7f9;
@@ -86,6 +85,17 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], text_columns
     return tag("div", tag("table", tag("thead", head), tag("tbody", *body)), kind="scroll")
 
 
+def worded(words: Table) -> Html:
+    """A table of `em_core.evaluation.tables`: its note, then its rows, shares with their intervals in small print."""
+    note = tag("p", words.note, kind="muted") if words.note else Html("")
+    rows = [[_cell(cell) for cell in row] for row in words.rows]
+    return join([note, table(words.headers, rows, words.text_columns)])
+
+
+def _cell(cell: Cell) -> Html:
+    return share(cell) if isinstance(cell, Share) else esc(cell)
+
+
 def figure(title: str, words: str, svg: str) -> Html:
     """A chart with its caption. `svg` comes from `charts` and is trusted."""
     return tag("figure", tag("figcaption", title, tag("span", words)), Html(svg))
@@ -94,24 +104,6 @@ def figure(title: str, words: str, svg: str) -> Html:
 def definitions(pairs: Mapping[str, str]) -> Html:
     """Names and values, one line each."""
     return tag("dl", *(join([tag("dt", name), tag("dd", value)]) for name, value in pairs.items()))
-
-
-def percent(value: float | None, digits: int = 1) -> str:
-    """A share in percent. Never rounds up to 100 or down to 0: `99.96 %` is not `100.0 %`."""
-    if value is None:
-        return UNKNOWN
-    text = f"{value * 100:.{digits}f}"
-    while digits < 6 and 0 < value < 1 and float(text) in (0.0, 100.0):
-        digits += 1
-        text = f"{value * 100:.{digits}f}"
-    return f"{text} %"
-
-
-def interval(low: float | None, high: float | None) -> str:
-    """`98.0 to 99.0 %`, or a dash."""
-    if low is None or high is None:
-        return UNKNOWN
-    return f"{percent(low).removesuffix(' %')} to {percent(high)}"
 
 
 def share(value: Share) -> Html:

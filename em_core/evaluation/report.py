@@ -9,7 +9,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from em_core.errors import UserError
-from em_core.evaluation import charts
+from em_core.evaluation import charts, tables
 from em_core.evaluation.figures import ErrorCase, ErrorKind, Evaluation, Group, Promise, PromiseStatus, Share
 from em_core.evaluation.page import (
     Html,
@@ -18,21 +18,22 @@ from em_core.evaluation.page import (
     esc,
     evidence,
     figure,
-    interval,
     join,
-    percent,
     share,
     table,
     tag,
+    worded,
 )
+from em_core.evaluation.retrieval import CandidateRecall
+from em_core.evaluation.tables import DIMENSIONS, interval, percent, worst_first
 
 ERRORS_SHOWN = 200
 GROUPS_SHOWN = 60
-_KIND_WORDS: dict[ErrorKind, tuple[str, str]] = {
-    "wrong_match": ("wrong entity", "bad"),
-    "match_of_unseen": ("not in the reference", "bad"),
-    "missed": ("missed", "open"),
-    "wrong_suggestion": ("wrong suggestion", "open"),
+_KIND_COLOURS: dict[ErrorKind, str] = {
+    "wrong_match": "bad",
+    "match_of_unseen": "bad",
+    "missed": "open",
+    "wrong_suggestion": "open",
 }
 _KIND_SENTENCES: dict[ErrorKind, str] = {
     "wrong_match": "automatic matches to another entity",
@@ -40,16 +41,22 @@ _KIND_SENTENCES: dict[ErrorKind, str] = {
     "missed": "records of the reference that got no identifier",
     "wrong_suggestion": "reviews that suggest another entity",
 }
-_DIMENSIONS = {"source_system": "source system", "stage": "stage", "method": "method", "country": "country"}
 
 
-def render_html(evaluation: Evaluation, *, title: str, context: Mapping[str, str] | None = None) -> str:
+def render_html(
+    evaluation: Evaluation,
+    *,
+    title: str,
+    context: Mapping[str, str] | None = None,
+    recall: CandidateRecall | None = None,
+) -> str:
     """The whole report as one page: no request, no script, everything from the data escaped.
 
-    `context` (run id, versions, seconds per stage ...) stands at the foot. Without truth the page says so and shows
-    decisions only; without matplotlib it says that the charts are left out.
+    `context` (run id, versions, seconds per stage ...) stands at the foot; `recall` is the candidate recall that the matcher's
+    fit measured. Without truth the page says so and shows decisions only; without matplotlib it says that the charts are
+    left out.
     """
-    drawn = charts.all_charts(evaluation)
+    drawn = charts.all_charts(evaluation, recall)
     labelled = evaluation.counts.labelled > 0
     body = [
         tag("h1", title),
@@ -58,8 +65,12 @@ def render_html(evaluation: Evaluation, *, title: str, context: Mapping[str, str
         _cards(evaluation) if labelled else None,
         _promise(evaluation.promise) if labelled else None,
         _decisions(evaluation, drawn),
+        _stages(evaluation, drawn) if labelled else None,
+        _worst(evaluation) if labelled else None,
         _confidence(evaluation, drawn),
-        _thresholds(evaluation) if labelled else None,
+        _section(tables.thresholds(evaluation)) if labelled else None,
+        _section(tables.leaks(evaluation)) if labelled else None,
+        None if recall is None else _recall(recall, drawn),
         _breakdowns(evaluation),
         _errors(evaluation) if labelled else None,
         tag("footer", definitions(context)) if context else None,
@@ -68,7 +79,12 @@ def render_html(evaluation: Evaluation, *, title: str, context: Mapping[str, str
 
 
 def write_report(
-    path: str | os.PathLike[str], evaluation: Evaluation, *, title: str, context: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    evaluation: Evaluation,
+    *,
+    title: str,
+    context: Mapping[str, str] | None = None,
+    recall: CandidateRecall | None = None,
 ) -> Path:
     """Write the report by suffix: `.html` is the page, `.json` the figures with title and context beside them.
 
@@ -80,9 +96,11 @@ def write_report(
     if suffix not in (".html", ".json"):
         raise UserError(f"{target}: a report is written as .html or .json, not {suffix or 'without a suffix'}")
     if suffix == ".html":
-        text = render_html(evaluation, title=title, context=context)
+        text = render_html(evaluation, title=title, context=context, recall=recall)
     else:
         figures = {"title": title, "context": dict(context or {}), **evaluation.to_dict()}
+        if recall is not None:
+            figures["candidate_recall"] = recall.model_dump(mode="json")
         text = json.dumps(figures, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     aside = target.with_name(f".{target.name}.{uuid4().hex}")
     try:
@@ -189,7 +207,42 @@ def _promise(promise: Promise) -> Html:
     return tag("p", words[promise.status], kind=f"notice {promise.status}")
 
 
-def _decisions(evaluation: Evaluation, drawn: Mapping[str, str]) -> Html:
+def _section(words: tables.Table | None) -> Html | None:
+    """A table under its own heading."""
+    return None if words is None else join([tag("h2", words.title), worded(words)])
+
+
+def _drawn(drawn: Mapping[str, charts.Drawing], *names: str) -> Html:
+    return join(figure(drawn[n].title, drawn[n].words, drawn[n].svg()) for n in names if n in drawn)
+
+
+def _stages(evaluation: Evaluation, drawn: Mapping[str, charts.Drawing]) -> Html:
+    words = tables.stages(evaluation)
+    methods = tag("details", tag("summary", "methods of each stage"), worded(tables.stage_methods(evaluation)))
+    return join([tag("h2", words.title), worded(words), _drawn(drawn, "stages"), methods])
+
+
+def _worst(evaluation: Evaluation) -> Html:
+    words = tables.worst_groups(evaluation)
+    if words.rows:
+        return join([tag("h2", words.title), worded(words)])
+    return join([tag("h2", words.title), tag("p", words.note, kind="muted"), tag("p", "None.")])
+
+
+def _recall(recall: CandidateRecall, drawn: Mapping[str, charts.Drawing]) -> Html:
+    words = tables.recall_by_channel(recall)
+    parts = [tag("h2", words.title), worded(words), _drawn(drawn, "candidate_recall")]
+    for dimension in recall.groups:
+        group = tables.recall_by(recall, dimension)
+        if len(group.rows) > 1:
+            parts += [tag("h3", group.title), worded(group)]
+    if recall.lost_records:
+        lost = tables.lost_records(recall)
+        parts.append(tag("details", tag("summary", lost.title), worded(lost)))
+    return join(parts)
+
+
+def _decisions(evaluation: Evaluation, drawn: Mapping[str, charts.Drawing]) -> Html:
     total = evaluation.counts.records
     headers = ["decision", "records", "share"]
     if evaluation.counts.labelled:
@@ -215,15 +268,10 @@ def _decisions(evaluation: Evaluation, drawn: Mapping[str, str]) -> Html:
             )
             row += [f"{count:,}" for count in figures]
         rows.append(row)
-    chart = ""
-    if "decisions" in drawn:
-        chart = figure(
-            "Decisions by source system", "share of each feed, number of records in brackets", drawn["decisions"]
-        )
-    return join([tag("h2", "Decisions"), table(headers, rows), chart])
+    return join([tag("h2", "Decisions"), table(headers, rows), _drawn(drawn, "decisions")])
 
 
-def _confidence(evaluation: Evaluation, drawn: Mapping[str, str]) -> Html:
+def _confidence(evaluation: Evaluation, drawn: Mapping[str, charts.Drawing]) -> Html:
     sentences = []
     for point in evaluation.operating_points:
         words = f"Recall at {percent(point.target, 0)} precision"
@@ -244,52 +292,30 @@ def _confidence(evaluation: Evaluation, drawn: Mapping[str, str]) -> Html:
             f"Brier score {evaluation.calibration.brier:.4f}, "
             f"over {_number(evaluation.calibration.count, 'labelled identifier')}."
         )
-    captions = {
-        "precision_recall": ("Precision and recall", "as the confidence threshold falls from left to right"),
-        "reliability": (
-            "Does confidence mean what it says?",
-            "each line a tenth of the labelled identifiers (number in brackets): the mark should lie within the bar",
-        ),
-        "confidence": ("Confidence of the identifiers", "automatic matches and reviews, each panel on its own scale"),
-    }
-    figures = [figure(*caption, drawn[name]) for name, caption in captions.items() if name in drawn]
+    figures = _drawn(drawn, "precision_recall", "reliability", "confidence")
     if not sentences and not figures:
         return Html("")
-    return join([tag("h2", "Confidence"), *(tag("p", s) for s in sentences), tag("div", *figures, kind="charts")])
-
-
-def _thresholds(evaluation: Evaluation) -> Html:
-    rows = [
-        (
-            f"{row.threshold:.4f}".rstrip("0").rstrip("."),
-            f"{row.accepted:,}",
-            f"{row.wrong:,}",
-            *(
-                text
-                for share in (row.precision, row.recall)
-                for text in (percent(share.value), interval(share.low, share.high))
-            ),
-        )
-        for row in evaluation.thresholds
-    ]
-    intro = "What would be accepted if every labelled identifier at or above the threshold were."
-    headers = ["confidence at least", "accepted", "of these wrong", "precision", "interval", "recall", "interval"]
-    return join([tag("h2", "Thresholds"), tag("p", intro, kind="muted"), table(headers, rows)])
+    parts = [tag("h2", "Confidence"), *(tag("p", s) for s in sentences), tag("div", figures, kind="charts")]
+    if evaluation.calibration is not None:
+        deciles = tables.reliability(evaluation)
+        parts += [tag("h3", deciles.title), worded(deciles)]
+    return join(parts)
 
 
 def _breakdowns(evaluation: Evaluation) -> Html:
-    parts = [tag("h2", "Breakdown")]
+    order = "The surest to be imprecise first, then those with low recall." if evaluation.counts.labelled else ""
+    parts = [tag("h2", "Breakdown"), tag("p", order, kind="muted") if order else Html("")]
     for dimension, groups in evaluation.groups.items():
-        words = _DIMENSIONS.get(dimension, dimension)
+        words = DIMENSIONS.get(dimension, dimension)
         parts += [tag("h3", f"By {words}"), _breakdown(dimension, groups, evaluation.counts.labelled > 0)]
         if len(groups) > GROUPS_SHOWN:
-            parts.append(tag("p", f"The {GROUPS_SHOWN} largest of {len(groups):,}.", kind="muted"))
+            parts.append(tag("p", f"The first {GROUPS_SHOWN} of {len(groups):,}.", kind="muted"))
     return join(parts)
 
 
 def _breakdown(dimension: str, groups: list[Group], labelled: bool) -> Html:
     explained = dimension == "method"  # elsewhere the commonest reason says nothing about the group
-    headers = [_DIMENSIONS.get(dimension, dimension), *(["most frequent reason"] if explained else [])]
+    headers = [DIMENSIONS.get(dimension, dimension), *(["most frequent reason"] if explained else [])]
     texts = len(headers)
     headers += [
         "records",
@@ -299,7 +325,7 @@ def _breakdown(dimension: str, groups: list[Group], labelled: bool) -> Html:
         *(["labelled", "precision", "recall"] if labelled else []),
     ]
     rows = []
-    for group in groups[:GROUPS_SHOWN]:
+    for group in worst_first(groups)[:GROUPS_SHOWN]:
         decided = (percent(count / group.records) for count in (group.auto_match, group.review, group.no_match))
         row: list[object] = [group.value or "(missing)", *([tag("small", group.reason or "")] if explained else [])]
         row += [f"{group.records:,}", *decided]
@@ -328,14 +354,13 @@ def _named(name: str | None, key: str | None, none: str) -> Html:
 
 
 def _error(case: ErrorCase) -> Html:
-    words, kind = _KIND_WORDS[case.kind]
     nearly = tag("small", "the runner-up is right") if case.runner_up_right else ""
     why = [tag("div", case.reason or "")]
     if case.evidence:
         why.append(tag("details", tag("summary", "evidence"), evidence(case.evidence)))
     return tag(
         "tr",
-        tag("td", tag("span", words, kind=f"tag {kind}"), nearly),
+        tag("td", tag("span", tables.ERROR_WORDS[case.kind], kind=f"tag {_KIND_COLOURS[case.kind]}"), nearly),
         tag("td", _named(case.source_name, f"{case.source_system} / {case.source_id}", "")),
         tag("td", _named(case.matched_name, case.matched_entity_id, "none")),
         tag("td", _named(case.truth_name, case.truth_entity_id, "none in the reference")),

@@ -9,8 +9,8 @@ from functools import lru_cache
 _STRONG = frozenset(
     "ord ords adr adrs gdr gdrs cdi drn pdrn npv fpo inh pfd prf pref prefd vzo vorz stk stammaktien vorzugsaktien namensaktien "
     "inhaberaktien "
-    "namens sponsored unsponsored unsp unspons vtg shs wts wrt cufs "
-    "warrant warrants debenture debentures preferred ordinary nom pn pna pnb unt dep depositary nvdr incdrn ltddrn".split()
+    "namens sponsored unsponsored uns unsp unspons vtg shs wts wrt cufs "
+    "warrant warrants debenture debentures preferred ordinary nom pn pna pnb pnc pnd unt dep depositary nvdr incdrn ltddrn".split()
 )
 # Words that belong to a description beside a strong one, or to a name.
 _WEAK = frozenset(
@@ -18,19 +18,22 @@ _WEAK = frozenset(
     "serie stock sub stapled bearer port akt aktien actions azioni acciones aandelen var fria s rc new each rep repr repstg "
     "representing pn "
     "nm n1 n2 n3 each pp par value non voting nv sv mv rvg sp spon ads di cert certs part "
-    "att regd no yc h beneficial interest of american depository ej eb ed".split()
+    "att regd regs no yc h nzx asx beneficial interest of american depository ej eb ed".split()
 )
 _CURRENCY = frozenset("dl eo ls yc sf hd sk nk dk sd rp rc ad cd ic zy is ny ft ra yn us dm ff tk ba".split())
 _MONEY = re.compile(
     r"(?:usd|gbp|gbx|eur|hkd|aud|cad|chf|sek|nok|dkk|jpy|zar|inr|rmb|cny|sgd|myr|thb|ntd|nt|dl|eo|ls|yc|sf|hd|sk|nk|hkd|rl|rp|a|c|p)\d+p?$|(?:adr|gdr)s?\d\w*$"
 )
 _NUMBER = re.compile(r"\d+p?$")
+# Brazilian receipts glued to a form, Australian hybrids (NYR3QUT), Korean preferred shares (1P, 2PB).
+_GLUED = re.compile(r"(?:co|inc|ltd|corp|plc|sa|nv|hldgs?|gr(?:ou)?p)drn$|[a-z]{2,4}\d{0,2}qut$|[1-9]pb?$")
 _CLASS_WORDS = frozenset(("cl", "class", "klasse", "classe", "clase", "ser", "series", "serie"))
 # Together they are a description though each alone may end a name.
 _PHRASES = frozenset(
     ("common stock", "common shares", "com stk", "reg shs", "reg shares", "registered shares", "registered shs", "reg s", "na on", "o n",
      "inh on", "st on", "stock units", "capital stock", "cap stk", "shares of", "shs of", "american depositary", "american depository",
-     "depository shares", "depository receipts", "depository receipt", "on nm", "on n1", "on n2", "on ej", "on eb", "on ed")
+     "depository shares", "depository receipts", "depository receipt", "on nm", "on n1", "on n2", "on ej", "on eb", "on ed",
+     "registered share")
 )  # fmt: skip
 
 
@@ -43,7 +46,7 @@ _FORM_ENDS = frozenset(
 
 _NUMERALS = frozenset("i ii iii iv v vi vii viii ix x".split())
 # Before a proven description these belong to it: INTL [A] DL 001.
-_BEFORE = frozenset("cl class reg sp spon na nam new sh st ser var un unsp".split())
+_BEFORE = frozenset("cl class reg regd regs sp spon na nam new sh st ser var un uns unsp uts stapled stapl".split())
 # These only where two words of the name are left.
 _BEFORE_TWO = frozenset("a b c d h n on".split())
 _MAY_END = _STRONG | _WEAK | _CURRENCY | _AFTER_FORM | {"ads"}
@@ -52,7 +55,12 @@ _MAY_END = _STRONG | _WEAK | _CURRENCY | _AFTER_FORM | {"ads"}
 @lru_cache(maxsize=262144)
 def _may_end(word: str) -> bool:
     """False for a word that cannot be the last one of a security description: the usual case, worth one look-up."""
-    return word in _MAY_END or len(word) == 1 or any(character.isdigit() for character in word)
+    return (
+        word in _MAY_END
+        or len(word) == 1
+        or any(character.isdigit() for character in word)
+        or _GLUED.match(word) is not None
+    )
 
 
 def _proves(words: list[str], position: int) -> bool:
@@ -62,6 +70,7 @@ def _proves(words: list[str], position: int) -> bool:
     return (
         word in _STRONG
         or (len(word) > 2 and _MONEY.match(word) is not None)
+        or (last and _GLUED.match(word) is not None)
         or (word in _CURRENCY and _NUMBER.match(after) is not None)
         or (word in ("cl", "class", "ser") and len(after) == 1 and after.isalpha())
         or f"{word} {after}" in _PHRASES

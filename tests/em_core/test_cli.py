@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+
+from em_core.fit import fit
+from em_core.matcher import Matcher
+from em_core.pairs.training import prepare_labels
+from em_core.schema import prepare_source
+from em_core.settings import FitSettings
 
 
 def em(*arguments: object) -> subprocess.CompletedProcess[str]:
@@ -55,6 +63,38 @@ def test_match_and_evaluate(tmp_path: Path, matcher_folder: Path, source_file: P
     assert "<html" in (tmp_path / "report.html").read_text()
 
 
+def test_leaks_are_told_and_refused(tmp_path: Path, reference: pd.DataFrame, light_settings: FitSettings) -> None:
+    labels = reference.head(60)[["entity_id", "name", "country"]].assign(
+        source_id=[f"L{i}" for i in range(60)], source_system="crm", name=reference["name"].head(60).str.lower()
+    )
+    fit(reference.head(400), tmp_path / "m", light_settings, prepare_labels(labels, reference.head(400)))
+    source = labels.iloc[20:].assign(
+        source_id=np.where(np.arange(40) < 30, "N" + labels["source_id"].iloc[20:], labels["source_id"].iloc[20:])
+    )
+    source.drop(columns="entity_id").to_csv(tmp_path / "crm.csv", index=False)
+    source[["source_id", "entity_id"]].to_csv(tmp_path / "truth.csv", index=False)
+    results, truth = tmp_path / "results.csv", tmp_path / "truth.csv"
+    Matcher.load(tmp_path / "m").match(prepare_source(source.drop(columns="entity_id"))).to_csv(results, index=False)
+    told = em(
+        "evaluate", "--results", results, "--truth", truth, "--matcher", tmp_path / "m", "--out", tmp_path / "r.json"
+    )
+    assert told.returncode == 0 and "Seen in training?" in told.stdout, told.stderr
+    leaks = json.loads((tmp_path / "r.json").read_text())["leaks"]
+    assert (leaks["by_key"], leaks["by_name"], leaks["seen"]) == (10, 40, 40)
+    refused(
+        em("evaluate", "--results", results, "--truth", truth, "--matcher", tmp_path / "m", "--forbid-leaks"),
+        "leak",
+        "40 of 40",
+    )
+    refused(em("evaluate", "--results", results, "--truth", truth, "--forbid-leaks"), "--matcher")
+    other = pd.read_csv(results, dtype=str).assign(matcher_version="another")
+    other.to_csv(results, index=False)
+    refused(
+        em("evaluate", "--results", results, "--truth", truth, "--matcher", tmp_path / "m", "--forbid-leaks"),
+        "made by matcher another",
+    )
+
+
 def test_fit_from_a_foreign_table_with_a_mapping(tmp_path: Path, reference: pd.DataFrame) -> None:
     master = reference.head(400)[["entity_id", "name", "country"]].set_axis(["Nr", "Firma", "Land"], axis=1)
     master.to_csv(tmp_path / "stamm.csv", sep="\t", index=False)
@@ -63,7 +103,8 @@ def test_fit_from_a_foreign_table_with_a_mapping(tmp_path: Path, reference: pd.D
     done = em("fit", "--reference", tmp_path / "stamm.csv", "--out", tmp_path / "m", "--mapping", tmp_path / "map.yaml",
               "--config", tmp_path / "settings.yaml", "--no-ditto", "--no-vectors")  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "first 10 candidates" in done.stdout and (tmp_path / "m" / "manifest.json").is_file()
+    assert "What retrieval finds" in done.stdout and (tmp_path / "m" / "manifest.json").is_file()
+    assert (tmp_path / "m" / "candidate_recall.json").is_file() and (tmp_path / "m" / "lost_candidates.csv").is_file()
     # A folder that holds something else is never replaced.
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -70,9 +71,17 @@ def test_the_ui_tells_the_story(ran: SimpleNamespace) -> None:
     assert metadata(ran.results["fit"], "ditto_model")["valid_average_precision"] > 0
     fitted = metadata(ran.results["fit"], "matcher")
     assert fitted["candidate_recall_@10"] > 0.8 and fitted["promise"]
+    assert "| fused |" in str(fitted["candidate_recall"]) and "recall@20" in str(fitted["candidate_recall_by_country"])
     matched = metadata(ran.results["crm_export.csv"], "match_results")
     assert matched["auto_match"] + matched["review"] + matched["no_match"] == matched["dagster/row_count"] == 120
     report = metadata(ran.results["report"], "match_report")
+    assert report["seen_in_training"] == 0 and "exact rules alone" in str(report["table: What each stage adds"])
+    assert "cost of 1,000" in str(report["table: Thresholds"]) and "| fused |" in str(report["candidate_recall"])
+    pictures = [str(value) for name, value in report.items() if name.startswith("chart: ")]
+    assert len(pictures) == 6
+    for text in pictures:
+        data = base64.b64decode(text.partition("data:image/png;base64,")[2].rstrip(")"), validate=True)
+        assert data.startswith(b"\x89PNG")
     assert report["records"] == 240 and Path(report["report"]).read_text().startswith("<!DOCTYPE html>")
 
 

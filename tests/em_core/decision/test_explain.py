@@ -318,6 +318,8 @@ def test_an_attribute_that_broke_a_tie_is_named() -> None:
         one - 1,
         one + 1.0,
         one + 1.0,
+        one + 0.9,
+        one + 0.3,
     )
     (reason,) = reasons(master, decided, hits, POLICY, hits.entity)
     assert "as 'Twin Fund' (of several, by country, whole name, name, city)" in reason

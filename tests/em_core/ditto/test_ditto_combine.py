@@ -17,7 +17,7 @@ from scipy.special import expit
 from em_core.ditto.blend import fit_blend
 from em_core.ditto.boosting import FILE as MODELS
 from em_core.ditto.boosting import SimilarityModel
-from em_core.ditto.calibrate import figures, likely_threshold
+from em_core.ditto.calibrate import figures, likely_threshold, log_loss
 from em_core.ditto.entry_point import main
 from em_core.ditto.folder import read_manifest
 from em_core.ditto.predict import DittoModel
@@ -112,6 +112,21 @@ def test_an_encoder_that_knows_nothing_reads_nothing() -> None:
         probability = expit(blend.cascade(one, useless))
         alone = expit(blend.alone(one))
         assert figures(probability, label, 0.5)["f1"] >= figures(alone, label, 0.5)["f1"] - 0.005
+
+
+@pytest.mark.parametrize("size", [30, 60])
+def test_few_pairs_do_not_shake_a_calibrated_model(size: int) -> None:
+    rng = np.random.default_rng(5)
+    logits = rng.normal(0, 6, 20_000)
+    label = (rng.random(20_000) < expit(logits)).astype(int)
+    useless = rng.normal(size=20_000)
+    losses = []
+    for start in range(0, 100 * size, size):
+        few = slice(start, start + size)
+        blend = fit_blend(logits[few], useless[few], label[few], most=0.15)
+        losses.append(log_loss(blend.alone(logits[-5000:]), label[-5000:]))
+        assert blend.alone_weight >= 0 and blend.encoder_weight >= 0
+    assert np.mean(losses) < 1.1 * log_loss(logits[-5000:], label[-5000:])
 
 
 def test_the_band_is_no_wider_than_allowed_and_outside_it_nothing_is_read() -> None:

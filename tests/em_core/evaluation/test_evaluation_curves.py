@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from em_core.evaluation import recall_at_precision, recall_at_precision_interval
+from em_core.evaluation import Costs, recall_at_precision, recall_at_precision_interval
 from em_core.evaluation.curves import calibration, histogram, precision_recall_curve, threshold_table
 
 # Few distinct confidences, so that ties are the rule.
@@ -55,7 +55,7 @@ def test_row_order_changes_nothing(rows, random):
     for measure in (
         lambda c, r, k: recall_at_precision(c, r, int(k.sum()), 0.9),
         lambda c, r, k: recall_at_precision_interval(c, r, k, (0.9,), rounds=5),
-        lambda c, r, k: threshold_table(c, r, int(k.sum()), (0.3, 0.9), 0.95),
+        lambda c, r, k: threshold_table(c, r, k, (0.3, 0.9), 0.95),
         lambda c, r, k: precision_recall_curve(c, r, int(k.sum())),
         lambda c, r, k: calibration(c, r, 0.95),
         histogram,
@@ -105,7 +105,8 @@ def test_bootstrap_without_doubt_or_without_known_records():
 def test_threshold_table_by_hand():
     confidence = np.array([0.95, 0.9, 0.9, 0.5, np.nan])
     right = np.array([True, True, False, True, False])
-    high, low = threshold_table(confidence, right, 4, (0.5, 0.9), 0.95)
+    known = np.array([True, True, False, True, True])  # the last one is missed
+    high, low = threshold_table(confidence, right, known, (0.5, 0.9), 0.95, Costs(wrong_match=10, review=1, miss=4))
     assert (high.threshold, high.accepted, high.wrong, high.precision.value, high.recall.value) == (
         0.9,
         3,
@@ -115,10 +116,12 @@ def test_threshold_table_by_hand():
     )
     assert (low.threshold, low.accepted, low.wrong, low.precision.value, low.recall.value) == (0.5, 4, 1, 0.75, 0.75)
     assert high.precision.low < 2 / 3 < high.precision.high
+    assert (high.review, high.cost) == (1, (10 * 1 + 1 * 1 + 4 * 1) / 5 * 1000)
+    assert (low.review, low.cost) == (0, (10 * 1 + 4 * 1) / 5 * 1000)
 
 
 def test_threshold_that_accepts_nothing_has_no_precision():
-    (row,) = threshold_table(np.array([0.2]), np.array([True]), 1, (0.9,), 0.95)
+    (row,) = threshold_table(np.array([0.2]), np.array([True]), np.array([True]), (0.9,), 0.95)
     assert (row.accepted, row.precision.value, row.precision.low, row.recall.value) == (0, None, None, 0.0)
 
 

@@ -265,9 +265,16 @@ def test_figures_survive_json(feed):
 
 def test_headline_holds_known_numbers_only(tables, feed):
     headline = evaluate(*feed).headline()
-    assert {"precision", "precision_low", "recall", "recall_at_p99", "recall_at_p95", "ece", "auto_match"} <= set(
-        headline
-    )
+    assert {
+        "precision",
+        "precision_low",
+        "recall",
+        "recall_at_p99",
+        "recall_at_p95",
+        "ece",
+        "auto_match",
+        "cost_per_1000",
+    } <= set(headline)
     assert all(isinstance(value, float) and np.isfinite(value) for value in headline.values())
     assert set(evaluate(*tables([("review", "E", "?", 0.5)])).headline()) == {
         "records", "labelled", "auto_match", "review", "no_match", "review_share"

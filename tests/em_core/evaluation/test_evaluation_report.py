@@ -7,8 +7,16 @@ import pandas as pd
 import pytest
 
 from em_core.errors import UserError
-from em_core.evaluation import Evaluation, charts, evaluate, render_html, write_report
-from em_core.evaluation.page import percent
+from em_core.evaluation import (
+    Evaluation,
+    TrainingDigests,
+    candidate_recall,
+    charts,
+    evaluate,
+    render_html,
+    write_report,
+)
+from em_core.evaluation.tables import percent
 from em_core.schema import prepare_source
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&"
@@ -95,9 +103,33 @@ def test_headline_says_figure_interval_and_labels(feed):
 def test_every_section_stands(feed):
     html = render_html(evaluate(*feed), title="t", context={"run": "r-17", "seconds: retrieval": "12.1"})
     headings = re.findall(r"<h2>(.*?)</h2>", html)
-    assert headings == ["Decisions", "Confidence", "Thresholds", "Breakdown", "Errors"]
-    assert html.count("<svg") == 4
+    assert headings == [
+        "Decisions", "What each stage adds", "Worst groups", "Confidence", "Thresholds", "Breakdown", "Errors"
+    ]  # fmt: skip
+    assert "<h3>Reliability by decile</h3>" in html
+    assert html.count("<svg") == 5
     assert "<dt>run</dt><dd>r-17</dd>" in html
+
+
+def test_what_retrieval_finds_and_loses_stands_in_page_and_json(feed, tmp_path):
+    records = pd.DataFrame(
+        {"source_system": ["crm", HOSTILE], "source_id": ["1", HOSTILE], "name": ["Acme", HOSTILE], "country": [None, HOSTILE],
+         "entity_id": ["A", "B"]}, dtype=object,
+    )  # fmt: skip
+    lists = pd.DataFrame({"query": [0], "entity": [0], "rank": [0], "lexical": [0.9], "vector": [0.8]})
+    recall = candidate_recall(lists, records, pd.DataFrame({"entity_id": ["A", "B"], "name": ["Acme", HOSTILE]}))
+    training = TrainingDigests.of(records.assign(origin="label"))
+    evaluation = evaluate(*feed, training=training)
+    html = render_html(evaluation, title="t", recall=recall)
+    assert {"Seen in training?", "What retrieval finds"} <= set(re.findall(r"<h2>(.*?)</h2>", html))
+    assert html.count("<svg") == 6
+    page = Page(html)
+    assert not {"script", "img"} & page.tags
+    assert "By country" in page.words and "Lost by retrieval" in page.words and "it had seen 0" in page.words
+    read = json.loads(
+        write_report(tmp_path / "r.json", evaluation, title="t", recall=recall).read_text(encoding="utf-8")
+    )
+    assert read["candidate_recall"]["lost"] == 1 and read["leaks"]["labels"] == 2
 
 
 def test_without_truth_the_page_says_so_and_shows_no_metric(feed):
