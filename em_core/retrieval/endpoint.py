@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, urlsplit
 
@@ -42,9 +42,10 @@ class EndpointEncoder:
 
     endpoint: str
     batch: int = 128
-    attempts: int = 6
+    attempts: int = 8
     patience: float = 1.0
     _session: requests.Session | None = field(default=None, repr=False)
+    _config: Any = field(default=None, repr=False)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -110,7 +111,7 @@ class EndpointEncoder:
             ) from None
         if self._session is None:
             self._session = self._open()
-        host, headers = _credentials()
+        host, headers = self._credentials()
 
         def signed(request: requests.PreparedRequest) -> requests.PreparedRequest:
             request.headers.update(headers)
@@ -148,6 +149,24 @@ class EndpointEncoder:
             session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retry))
         return session
 
+    def _credentials(self) -> tuple[str, dict[str, str]]:
+        """Host and headers, asked for at each call because tokens expire; the SDK renews them."""
+        try:
+            from databricks.sdk.core import Config
+        except ImportError:
+            host, token = os.environ.get("DATABRICKS_HOST"), os.environ.get("DATABRICKS_TOKEN")
+            if not host or not token:
+                raise UserError("no Databricks credentials: set DATABRICKS_HOST and DATABRICKS_TOKEN") from None
+            return _safe(host), {"Authorization": f"Bearer {token}"}
+        try:
+            self._config = self._config or Config()
+            return _safe(self._config.host or ""), self._config.authenticate()
+        except ValueError as error:
+            if isinstance(error, UserError):
+                raise
+            # The first sentence; the rest lists the configuration.
+            raise UserError(f"no Databricks credentials: {str(error).split('. ')[0].splitlines()[0]}") from None
+
     def _fail(self, what: str) -> NoReturn:
         raise UserError(f"encoder databricks:{self.endpoint}: the endpoint {what}") from None
 
@@ -156,29 +175,6 @@ def _served(entity: dict[str, Any]) -> list[str | None]:
     """Name and version of one served model, wherever the API keeps them; nothing of its configuration."""
     hosted = entity.get("external_model") or entity.get("foundation_model") or {}
     return [entity.get("entity_name"), entity.get("entity_version"), hosted.get("name")]
-
-
-def _credentials() -> tuple[str, dict[str, str]]:
-    """Host and headers, asked for at each call because tokens expire; the SDK renews them."""
-    try:
-        from databricks.sdk.core import Config
-    except ImportError:
-        host, token = os.environ.get("DATABRICKS_HOST"), os.environ.get("DATABRICKS_TOKEN")
-        if not host or not token:
-            raise UserError("no Databricks credentials: set DATABRICKS_HOST and DATABRICKS_TOKEN") from None
-        return _safe(host), {"Authorization": f"Bearer {token}"}
-    try:
-        config = _sdk_config(Config)
-        return _safe(config.host or ""), config.authenticate()
-    except ValueError as error:
-        # The first sentence; the rest lists the configuration.
-        reason = str(error).split(". ")[0].splitlines()[0]
-        raise UserError(f"no Databricks credentials: {reason}") from None
-
-
-@lru_cache(maxsize=1)
-def _sdk_config(kind: type) -> Any:
-    return kind()
 
 
 def _safe(host: str) -> str:

@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 DIMENSIONS = 256
 # Names that the fit looks at: the transformer reads some 400 a second on two cores.
-NAMES = 8_000
+NAMES = 6_000
 _RIDGE = 0.3
 _SEED = 7
-# Pieces so short that any unknown word may fall into them.
-_SHORT = 3
+# Larger vocabularies are those of many scripts: of them only the tokens that the reference has, and pieces so short that any
+# word may fall into them, are worth the transformer's time.
+_WHOLE, _SHORT = 50_000, 3
 _TOKENS, _TOKENIZER, _FACTS = "tokens.npy", "tokenizer.json", "encoder.json"
 
 
@@ -58,7 +59,9 @@ class StaticEncoder:
         names: int = NAMES,
         progress: bool = False,
     ) -> StaticEncoder:
-        """Learn from a transformer and the reference's names: some 15,000 tokens and `names` names go through it.
+        """Learn from a transformer and the reference's names: its vocabulary and `names` names go through it.
+
+        Words that the reference lacks keep a vector too: without one, a name would look like its known rest.
 
         A reference of few names gives at most as many dimensions as it has names. Raises `UserError` if the transformer's
         tokenizer is not one of the library `tokenizers`.
@@ -147,7 +150,9 @@ def _worth_embedding(tokenizer: Any, counts: np.ndarray) -> np.ndarray:
     kept = [
         i
         for piece, i in tokenizer.get_vocab().items()
-        if i not in special and not piece.startswith("[unused") and (counts[i] > 0 or len(piece.strip("#▁Ġ")) <= _SHORT)
+        if i not in special
+        and not piece.startswith("[unused")
+        and (len(counts) <= _WHOLE or counts[i] > 0 or len(piece.strip("#▁Ġ")) <= _SHORT)
     ]
     return np.array(sorted(kept), dtype=np.int64)
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -119,19 +120,16 @@ class TransformerEncoder:
             while start < len(order):
                 width = int(lengths[order[start]])
                 batch = order[start : start + max(1, self.token_budget // max(1, width))]
-                tokens = torch.zeros((len(batch), width), dtype=torch.long)
-                mask = torch.zeros((len(batch), width), dtype=torch.long)
-                for row, position in enumerate(batch):
-                    tokens[row, : lengths[position]] = torch.tensor(ids[position])
-                    mask[row, : lengths[position]] = 1
+                filled = np.arange(width) < lengths[batch, None]
+                padded = np.zeros(filled.shape, dtype=np.int64)
+                padded[filled] = list(chain.from_iterable(ids[position] for position in batch))
+                tokens, mask = torch.from_numpy(padded).to(device), torch.from_numpy(filled).to(device).long()
                 with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=bf16):
-                    states = encoder(
-                        input_ids=tokens.to(device), attention_mask=mask.to(device)
-                    ).last_hidden_state.float()
+                    states = encoder(input_ids=tokens, attention_mask=mask).last_hidden_state.float()
                 if self.pooling == "cls":
                     pooled = states[:, 0]
                 else:
-                    weight = mask.to(device)[..., None].float()
+                    weight = mask[..., None].float()
                     pooled = (states * weight).sum(1) / weight.sum(1)
                 out[batch] = torch.nn.functional.normalize(pooled).cpu().numpy()
                 start += len(batch)
