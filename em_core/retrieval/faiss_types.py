@@ -1,10 +1,10 @@
 """Which FAISS index serves how many vectors, how it is built, and what it loses.
 
-Names do not fall into clusters: a record's vector and its entity's often lie in different cells, so that an inverted file which
-reads a tenth of its lists loses a third of the matches (docs/benchmarks.md). Above exact search, therefore, every vector is looked
-at through product codes of four bits (Andre, Kermarrec and Le Scouarnec, VLDB 2015; Douze et al., The Faiss library, 2024), and
-lists come last. Graphs (HNSW) are not among the types: built on several threads they differ from run to run, on one it takes
-long, and nothing can be taken out of them.
+Names do not fall into clusters: a record's vector and its entity's often lie in different cells, so that an inverted file must
+read two fifths of its lists and still finds less than codes of all vectors (docs/benchmarks.md). Above exact search, therefore,
+every vector is looked at through product codes of four bits (Andre, Kermarrec and Le Scouarnec, PVLDB 9(4), 2015; Douze et al.,
+The Faiss library, 2024), and lists come last. Graphs (HNSW) are not among the types: built on several threads they differ from
+run to run, on one it takes long, and nothing can be taken out of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 Kind = Literal["auto", "flat", "pq", "ivf"]
 
-# Rows times dimensions up to which each type still searches some 800 queries a second on two cores, lists excepted.
+# Rows times dimensions up to which exact search, fine and coarse codes are taken; speeds and losses in docs/benchmarks.md.
 _EXACT, _FINE, _COARSE = 30_000_000, 128_000_000, 512_000_000
 # The least vectors that FAISS trains codes on without complaint, and those of a list.
 _TRAINED, _LISTED = 39 * 16, 64
