@@ -33,7 +33,8 @@ def resolve_base_model(name: str) -> Path:
     unreachable: tuple[type[BaseException], ...] = (OSError, ValueError, *HfHubHTTPError.__bases__)
     try:
         wanted = ["*.json", "*.safetensors", "*.txt", "*.model"]
-        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["*/*"]))
+        # Of the folders inside only `1_Pooling`, which says how a sentence encoder's states become one vector.
+        return Path(snapshot_download(name, allow_patterns=wanted, ignore_patterns=["[!1]*/*"]))
     except unreachable as error:
         raise UserError(
             f"base model {name!r} is no local folder and could not be had from the model hub ({type(error).__name__}); "

