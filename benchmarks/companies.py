@@ -202,6 +202,11 @@ def rows(method: Method, ran: Ran, valid: pd.DataFrame, groups: pd.Series) -> li
     return out
 
 
+def queries(frame: pd.DataFrame, country: bool) -> pd.DataFrame:
+    """What a matcher may see of a query: the columns of a source."""
+    return frame[["source_system", "source_id", "name", *(["country"] if country else [])]]
+
+
 def write_inputs(reference: pd.DataFrame, train: pd.DataFrame, valid: pd.DataFrame, folder: Path) -> dict[str, Path]:
     """What the methods may see, as CSV: tables with and without the queries' country."""
     train = train.assign(entity_id=train["entity_id"].where(train["unseen"] != "True", ""))

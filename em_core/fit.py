@@ -108,8 +108,8 @@ def _fit_into(
     ids = pd.Index(index.reference["entity_id"])
     rungs = _measure_rungs(engine, queries, ids, settings)
 
-    mine = queries[queries["split"].isin(["scorer", "valid"])].reset_index(drop=True)
-    training = (mine["split"] == "scorer").to_numpy()
+    mine = _judged_records(queries)
+    training = (mine["split"] != "valid").to_numpy()
     if training.all() or not training.any():
         raise UserError(
             "the reference is too small to train on: no record fell into the scorer's or the thresholds' share"
@@ -124,13 +124,16 @@ def _fit_into(
     )[0]
 
     train = training[query]
+    # Ditto's answers about entities that it was trained on would teach the list model to trust it too far.
+    listed = train & ((mine["split"] == "scorer").to_numpy()[query] | (engine.ditto is None))
     pair = np.zeros(len(candidates))
     pair_model, pair[train] = fit_pair_model(features[train], right[train], group[query[train]], settings.scorer)
     scorer = Scorer(settings.scorer, pair_model, None)
     pair[~train] = scorer.pair_probability(features[~train])
-    ditto = engine.ask_ditto(mine, candidates, open_pairs(query, pair, settings.scorer), timings)
+    asked = open_pairs(query, pair, settings.scorer) & (listed | ~train)
+    ditto = engine.ask_ditto(mine, candidates, asked, timings)
     scorer.list_model = fit_list_model(
-        features[train], query[train], pair[train], ditto[train], right[train], settings.scorer
+        features[listed], query[listed], pair[listed], ditto[listed], right[listed], settings.scorer
     )
 
     probability = scorer.probability(features, query, pair, ditto)
@@ -176,7 +179,7 @@ def _fit_into(
         "recall_at_p99": recall_at_precision(
             ranked.confidence[held_out], is_right[held_out], int((held_out & known).sum()), 0.99
         ).recall,
-        "ditto_share": timings.ditto_pairs / max(1, timings.pairs),
+        "ditto_share": timings.ditto_pairs / max(1, int((listed | ~train).sum())),
         "ditto_runtime": None if engine.ditto is None else engine.ditto.encoder.runtime.name,
         "thresholds": policy.in_words(),
         "sources": policy.sources_in_words(),
@@ -211,6 +214,16 @@ def _fit_into(
     version = write_matcher(folder, engine, scorer, policy, about, ditto_folder)
     log.info("matcher %s: %s", version, policy.in_words())
     return Fitted(version, report)
+
+
+def _judged_records(queries: pd.DataFrame) -> pd.DataFrame:
+    """Records that scorer and thresholds learn from: Ditto's own too where they are of the kind that the scorer's are.
+
+    The pair model never sees Ditto, so records that trained Ditto may train it as well.
+    """
+    own = queries["split"].isin(["scorer", "valid"])
+    kinds = queries.loc[queries["split"] == "scorer", "origin"].unique()
+    return queries[own | queries["origin"].isin(kinds)].reset_index(drop=True)
 
 
 def _load_ditto(folder: Path | None) -> DittoModel | None:

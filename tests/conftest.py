@@ -45,7 +45,7 @@ def light_settings() -> FitSettings:
     settings.ditto.enabled = False
     settings.retrieval.encoder = None
     settings.pairs.queries = 1500
-    settings.scorer.iterations = 60
+    settings.scorer.pair_iterations = settings.scorer.list_iterations = 60
     return settings
 
 

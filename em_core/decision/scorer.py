@@ -28,10 +28,11 @@ _FILES = ("scorer_pair.skops", "scorer_list.skops")
 class ScorerSettings(BaseModel):
     """Size of the two models and which pairs stay open for Ditto."""
 
-    iterations: int = Field(200, ge=1)
+    pair_iterations: int = Field(400, ge=1)
+    pair_columns: float = Field(0.3, gt=0, le=1, description="share of the features that a split may choose from")
+    list_iterations: int = Field(200, ge=1)
+    rate: float = Field(0.05, gt=0, description="learning rate of both models")
     leaves: int = Field(15, ge=2)
-    pair_rate: float = Field(0.08, gt=0)
-    list_rate: float = Field(0.05, gt=0)
     folds: int = Field(3, ge=2)
     min_leaf: int = Field(20, ge=1)
     open_low: float = Field(0.02, ge=0, le=1, description="a pair below this probability is closed")
@@ -49,12 +50,13 @@ def logit(probability: np.ndarray) -> np.ndarray:
 
 
 def _fit_model(
-    table: np.ndarray, right: np.ndarray, settings: ScorerSettings, rate: float
+    table: np.ndarray, right: np.ndarray, settings: ScorerSettings, iterations: int, columns: float
 ) -> HistGradientBoostingClassifier:
     """A model of `right` (p,) given `table` (p, features), NaN where unknown."""
     model = HistGradientBoostingClassifier(
-        max_iter=settings.iterations,
-        learning_rate=rate,
+        max_iter=iterations,
+        learning_rate=settings.rate,
+        max_features=columns,
         max_leaf_nodes=settings.leaves,
         min_samples_leaf=settings.min_leaf,
         l2_regularization=1.0,
@@ -141,13 +143,13 @@ def fit_pair_model(
         raise UserError("training pairs hold right pairs only or wrong pairs only: the scorer needs both")
     table = features.to_numpy(dtype=np.float32)
     held_out = np.zeros(len(table))
-    folds = min(settings.folds, len(np.unique(group)))
+    folds, size = min(settings.folds, len(np.unique(group))), (settings.pair_iterations, settings.pair_columns)
     for train, test in GroupKFold(folds).split(table, groups=group):
         if len(np.unique(right[train])) < 2:
             raise UserError("too few training records: a fold holds right pairs only or wrong pairs only")
-        model = _fit_model(table[train], right[train], settings, settings.pair_rate)
+        model = _fit_model(table[train], right[train], settings, *size)
         held_out[test] = model.predict_proba(table[test])[:, 1]
-    return _fit_model(table, right, settings, settings.pair_rate), held_out
+    return _fit_model(table, right, settings, *size), held_out
 
 
 def fit_list_model(
@@ -159,7 +161,7 @@ def fit_list_model(
     settings: ScorerSettings,
 ) -> Any:
     """The list model, from out-of-fold pair probabilities and Ditto's probabilities of the open pairs."""
-    return _fit_model(_list_features(features, query, pair, ditto), right, settings, settings.list_rate)
+    return _fit_model(_list_features(features, query, pair, ditto), right, settings, settings.list_iterations, 1.0)
 
 
 def _without_rare(table: np.ndarray) -> np.ndarray:

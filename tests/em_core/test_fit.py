@@ -25,7 +25,7 @@ def labelled_fit(
     tmp_path_factory: pytest.TempPathFactory, reference: pd.DataFrame, light_settings: FitSettings
 ) -> tuple[Fitted, Matcher]:
     settings = light_settings.model_copy(deep=True)
-    settings.scorer.iterations = 30
+    settings.scorer.pair_iterations = settings.scorer.list_iterations = 30
     # No rule decides, so that the scorer has work.
     settings.policy.rung_labels = 1_000_000
     settings.policy.precision, settings.policy.source_labels = 0.95, 50

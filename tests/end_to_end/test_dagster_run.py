@@ -21,7 +21,7 @@ from em_core.demo.feeds import write_demo
 SETTINGS = """
 pairs: {queries: 700, ditto_pairs: 400}
 ditto: {epochs: 1, batch_size: 16, layers: null, runtime: torch, base_model: %s}
-scorer: {iterations: 40}
+scorer: {pair_iterations: 40, list_iterations: 40}
 """
 
 

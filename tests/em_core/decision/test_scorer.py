@@ -8,7 +8,7 @@ import pytest
 
 from em_core.decision.scorer import ScorerSettings, fit_list_model, fit_pair_model, open_pairs
 
-SETTINGS = ScorerSettings(iterations=20)
+SETTINGS = ScorerSettings(pair_iterations=20, list_iterations=20)
 
 
 def pairs(size: int = 600) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
