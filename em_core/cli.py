@@ -1,4 +1,4 @@
-"""`em fit | match | evaluate`: the engine on a user's own files."""
+"""`em fit | match | explain | review | evaluate`: the engine on a user's own files."""
 
 from __future__ import annotations
 
@@ -141,6 +141,106 @@ def match(
     for decision, method, count in counts.itertuples(index=False):
         table.add_row(str(decision), str(method), f"{count:,}", f"{count / len(results):.1%}")
     Console().print(table)
+
+
+@app.command()
+def explain(
+    matcher: Annotated[Path, typer.Option(help="Folder that `em fit` wrote.")],
+    source: Annotated[Path | None, typer.Option(help=f"Records: {_FILES}.")] = None,
+    record: Annotated[str | None, typer.Option("--id", help="Key (source_id) of the record in the source.")] = None,
+    system: Annotated[str | None, typer.Option(help="Its feed, where several feeds have this id.")] = None,
+    name: Annotated[str | None, typer.Option(help="Instead of a source: the name of one record.")] = None,
+    country: Annotated[str | None, typer.Option(help="With --name: its country.")] = None,
+    attribute: Annotated[
+        list[str] | None, typer.Option(help="With --name: another attribute, such as city=Bonn; may be repeated.")
+    ] = None,
+    best: Annotated[int, typer.Option(min=1, help="How many candidates to show.")] = 5,
+    mapping: Mapping = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything as JSON, for programs.")] = False,
+) -> None:
+    """Why one record is decided as it is: candidates, what moved them, the threshold, what would change it."""
+    if (name is None) == (source is None) or (source is None) != (record is None):
+        raise UserError("explain needs either --source with --id, or --name")
+    if name is None and (country is not None or attribute):
+        raise UserError("--country and --attribute go with --name; a record of the source has its own")
+    if name is not None:
+        wanted = _one_record(name, country, attribute or [])
+    else:
+        assert source is not None and record is not None
+        wanted = _record_of(source, record, system, mapping)
+    from em_core.console import show_explanations
+    from em_core.matcher import Matcher
+
+    explanations = Matcher.load(matcher).explain(wanted, best)
+    if as_json:
+        sys.stdout.write(explanations[0].model_dump_json(indent=1) + "\n")
+    else:
+        show_explanations(explanations)
+
+
+def _one_record(name: str, country: str | None, attributes: list[str]) -> pd.DataFrame:
+    """A source table of one record, out of options."""
+    import pandas as pd
+
+    from em_core.schema import SOURCE, prepare_source
+
+    row = {"source_id": "1", "name": name, "country": country}
+    for text in attributes:
+        column, equals, value = text.partition("=")
+        if not equals or column not in SOURCE.columns or column in (*SOURCE.key, "name", "country"):
+            known = ", ".join(c for c in SOURCE.columns if c not in (*SOURCE.key, "name", "country"))
+            raise UserError(f"--attribute {text!r} is not of the form attribute=value; attributes: {known}")
+        if column in row:
+            raise UserError(f"--attribute names {column!r} twice")
+        row[column] = value
+    return prepare_source(pd.DataFrame([row]), system="command line")
+
+
+def _record_of(source: Path, record: str, system: str | None, mapping: Path | None) -> pd.DataFrame:
+    """The one row of a source file with this id."""
+    from em_core.files import read_table
+    from em_core.schema import prepare_source
+
+    records = prepare_source(read_table(source), _read_mapping(mapping), str(source), system or _system(source))
+    found = records[records["source_id"] == record]
+    if system is not None:
+        found = found[found["source_system"] == system]
+    if found.empty:
+        raise UserError(f"{source}: no record has the id {record!r}" + ("" if system is None else f" in {system!r}"))
+    if len(found) > 1:
+        systems = ", ".join(sorted(found["source_system"]))
+        raise UserError(
+            f"{source}: {len(found)} records have the id {record!r}; name one feed with --system: {systems}"
+        )
+    return found
+
+
+@app.command()
+def review(
+    results: Annotated[Path, typer.Option(help="Results that `em match` wrote.")],
+    out: Annotated[Path, typer.Option(help=f"Where the queue goes: {_FILES}.")],
+    source: Annotated[
+        Path | None, typer.Option(help="The records behind the results: names and countries tell questions apart.")
+    ] = None,
+    mapping: Mapping = None,
+    system: Annotated[
+        str | None, typer.Option(help="Name of the feed where the source does not say it; default: the file's name.")
+    ] = None,
+    wrong: Annotated[float | None, typer.Option(min=0, help="Cost of a wrong match, in right matches.")] = None,
+) -> None:
+    """Order the records under review: the answer that is worth most first, records of one question together."""
+    from em_core.console import show_queue
+    from em_core.decision.review import ReviewSettings, review_queue
+    from em_core.files import read_table, write_table
+    from em_core.schema import prepare_results, prepare_source
+
+    decided = prepare_results(read_table(results), str(results))
+    records = None
+    if source is not None:
+        records = prepare_source(read_table(source), _read_mapping(mapping), str(source), system or _system(source))
+    queue = review_queue(decided, records, ReviewSettings() if wrong is None else ReviewSettings(wrong=wrong))
+    write_table(queue, out)
+    show_queue(queue, str(out))
 
 
 @app.command()

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +23,19 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from em_core.decision.decide import decide
+from em_core.decision.contributions import Attributor
+from em_core.decision.decide import Decisions, decide, with_same_group
 from em_core.decision.exact import ExactHits, ExactStage
-from em_core.decision.explain import evidence, reasons
+from em_core.decision.explain import evidence, reasons, short_reasons
+from em_core.decision.explanation import Explanation, candidate_table, changed, changes, threshold_of, variants
 from em_core.decision.features import PairFeatures
+from em_core.decision.groups import group_ties
 from em_core.decision.policy import DecisionPolicy
 from em_core.decision.scorer import Scorer, ScorerSettings
 from em_core.ditto.serialise import serialise
 from em_core.retrieval.folder import MANIFEST, check_manifest, digest
 from em_core.retrieval.index import CandidateIndex
-from em_core.schema import RESULT
+from em_core.schema import ATTRIBUTES, RESULT
 from em_core.text.profile import profile
 
 if TYPE_CHECKING:
@@ -65,6 +69,22 @@ class Scored:
     features: pd.DataFrame
     pair: np.ndarray
     ditto: np.ndarray
+    probability: np.ndarray
+
+    @property
+    def query(self) -> np.ndarray:
+        """(p,) the record of each candidate."""
+        return self.candidates["query"].to_numpy()
+
+    @cached_property
+    def order(self) -> np.ndarray:
+        """(p,) candidates by record, the most probable first; ties go to the better retrieval rank."""
+        return np.lexsort((self.candidates["rank"].to_numpy(), -self.probability, self.query))
+
+    def best(self) -> tuple[np.ndarray, np.ndarray]:
+        """(records that have candidates, position of each one's best candidate)."""
+        rows, first = np.unique(self.query[self.order], return_index=True)
+        return rows, self.order[first]
 
 
 class Engine:
@@ -147,14 +167,15 @@ class Matcher:
                 yield self._match(chunk, run_id, timings)
                 bar.update(len(chunk))
 
-    def _match(self, source: pd.DataFrame, run_id: str, timings: Timings) -> pd.DataFrame:
-        start = time.perf_counter()
-        records = profile(source)
-        hits = self.engine.exact(records)
-        bad_input = (records["full"] == "").to_numpy()
-        done = hits.first(self.policy.automatic_rungs())[0] != ""
-        timings.add("exact", start)
-        candidates, features = self.engine.candidates(records, None, ~done & ~bad_input, timings)
+    @cached_property
+    def attributor(self) -> Attributor:
+        """What moved the scorer."""
+        return Attributor(self.scorer)
+
+    def _score(
+        self, source: pd.DataFrame, records: pd.DataFrame, hits: ExactHits, wanted: np.ndarray, timings: Timings
+    ) -> Scored:
+        candidates, features = self.engine.candidates(records, None, wanted, timings)
         start = time.perf_counter()
         query = candidates["query"].to_numpy()
         pair = self.scorer.pair_probability(features)
@@ -163,17 +184,41 @@ class Matcher:
         start = time.perf_counter()
         probability = self.scorer.probability(features, query, pair, ditto)
         timings.add("score", start)
+        return Scored(records, hits, candidates, features, pair, ditto, probability)
+
+    def _moved(self, scored: Scored, decisions: Decisions) -> dict[int, dict[str, dict[str, float]]]:
+        """Short reasons of the records that the scorer decided; none where it closed even the best candidate."""
+        rows, best = scored.best()
+        told = np.isin(decisions.stage[rows], ["scorer", "ditto"])
+        told &= scored.probability[best] >= self.scorer.settings.open_low
+        found = self.attributor(scored.features, scored.query, scored.pair, scored.ditto, best[told])
+        return dict(zip(rows[told].tolist(), short_reasons(found.parts, found.seen), strict=True))
+
+    def _match(self, source: pd.DataFrame, run_id: str, timings: Timings) -> pd.DataFrame:
         start = time.perf_counter()
-        identifier = features["same_identifier"].to_numpy()
+        records = profile(source)
+        hits = self.engine.exact(records)
+        bad_input = (records["full"] == "").to_numpy()
+        done = hits.first(self.policy.automatic_rungs())[0] != ""
+        timings.add("exact", start)
+        scored = self._score(source, records, hits, ~done & ~bad_input, timings)
+        start = time.perf_counter()
+        identifier = scored.features["same_identifier"].to_numpy()
         system = source["source_system"].to_numpy(dtype=object)
-        decisions = decide(self.policy, hits, candidates, probability, ditto, identifier, bad_input, system)
+        decisions = decide(
+            self.policy, hits, scored.candidates, scored.probability, scored.ditto, identifier, bad_input, system
+        )
         reference = self.engine.index.reference
+        ties = group_ties(reference, self.engine.index.profile, decisions.entity, decisions.runner_up)
+        decisions = with_same_group(decisions, ties)
         nearest = decisions.entity.copy()
-        if len(candidates):
-            order = np.lexsort((candidates["rank"].to_numpy(), -probability, query))
-            rows, first = np.unique(query[order], return_index=True)
-            best = candidates["entity"].to_numpy()[order[first]]
-            nearest[rows] = np.where(nearest[rows] < 0, best, nearest[rows])
+        rows, best = scored.best()
+        nearest[rows] = np.where(nearest[rows] < 0, scored.candidates["entity"].to_numpy()[best], nearest[rows])
+        timings.add("decide", start)
+        start = time.perf_counter()
+        moved = self._moved(scored, decisions)
+        timings.add("explain", start)
+        start = time.perf_counter()
         ids = np.array([*reference["entity_id"], None], dtype=object)
         names = np.array([*reference["name"], None], dtype=object)
         results = pd.DataFrame(
@@ -186,10 +231,10 @@ class Matcher:
                 "confidence": decisions.confidence,
                 "stage": decisions.stage,
                 "method": decisions.method,
-                "reason": reasons(reference, decisions, hits, self.policy, nearest),
+                "reason": reasons(reference, decisions, hits, self.policy, nearest, ties),
                 "runner_up_id": ids[decisions.runner_up],
                 "margin": decisions.margin,
-                "evidence": evidence(records, reference, self.engine.exact, hits, decisions, nearest),
+                "evidence": evidence(records, reference, self.engine.exact, hits, decisions, nearest, ties, moved),
                 "run_id": run_id,
                 "matcher_version": self.version,
                 "reference_version": self.reference_version,
@@ -199,6 +244,62 @@ class Matcher:
         )
         timings.add("decide", start)
         return results
+
+    def explain(self, source: pd.DataFrame, best: int = 5) -> list[Explanation]:
+        """Why each row of a prepared source table is decided as it is; made on demand, with its `best` candidates.
+
+        What would change a decision is found by matching the changed record, never guessed.
+        """
+        source = source.reset_index(drop=True)
+        results = self.match(source)
+        records = profile(source)
+        usable = (records["full"] != "").to_numpy()
+        scored = self._score(source, records, self.engine.exact(records), usable, Timings())
+        return [self._explain(row, source, results, scored, best) for row in range(len(source))]
+
+    def _explain(self, row: int, source: pd.DataFrame, results: pd.DataFrame, scored: Scored, best: int) -> Explanation:
+        index, result, record = self.engine.index, results.iloc[row], source.iloc[row]
+        mine = scored.order[scored.query[scored.order] == row]
+        entities = scored.candidates["entity"].to_numpy()
+        decided = index.reference["entity_id"].eq(result["matched_entity_id"]).to_numpy().nonzero()[0]
+        named = np.isin(entities[mine], decided)
+        # The entity that was decided for is shown even where others look better or retrieval did not propose it.
+        shown = np.r_[mine[named], mine[~named][: best - named.sum()]]
+        pairs = pd.DataFrame(
+            {
+                "entity": entities[shown],
+                "probability": self.policy.calibration(scored.probability[shown]),
+                "pair": scored.pair[shown],
+                "ditto": scored.ditto[shown],
+                "moved": np.arange(len(shown)),
+            }
+        )
+        if len(decided) and not named.any():
+            pairs = pd.concat([pd.DataFrame({"entity": decided, "moved": -1}), pairs], ignore_index=True)
+        query, entity = np.full(len(pairs), row), pairs["entity"].to_numpy()
+        pairs = pairs.assign(
+            query=query, relation=self.engine.exact.compare(scored.records, query, entity)["relation"].to_numpy()
+        )
+        found = self.attributor(scored.features, scored.query, scored.pair, scored.ditto, shown)
+        reference = index.reference
+        tried = variants(record, reference.iloc[pairs["entity"].iloc[0]]) if len(pairs) else []
+        again = self.match(changed(record, tried)) if tried else results.iloc[:0]
+        return Explanation(
+            source_system=record["source_system"],
+            source_id=record["source_id"],
+            record={c: str(v) for c, v in record.items() if v is not None and c in ATTRIBUTES and c != "aliases"},
+            decision=result["decision"],
+            method=result["method"],
+            stage=result["stage"],
+            entity_id=result["matched_entity_id"],
+            name=result["matched_name"],
+            confidence=None if np.isnan(result["confidence"]) else float(result["confidence"]),
+            reason=result["reason"],
+            evidence=json.loads(result["evidence"]),
+            threshold=threshold_of(self.policy, result["stage"], result["method"], record["source_system"]),
+            candidates=candidate_table(scored.records, index.profile, reference, pairs, found),
+            changes=changes(result, tried, again),
+        )
 
     @classmethod
     def load(cls, folder: Path | str) -> Matcher:

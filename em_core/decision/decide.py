@@ -147,3 +147,12 @@ def decide(
     entity[bad_input], runner_up[bad_input] = hits.entity[bad_input], hits.other[bad_input]
     confidence[bad_input], margin[bad_input] = np.where(suggested[bad_input], np.nan, 0.0), np.nan
     return Decisions(decision, stage, method, entity, runner_up, confidence, margin, auto_from, review_from)
+
+
+def with_same_group(decisions: Decisions, ties: np.ndarray) -> Decisions:
+    """Name the reviews whose suggestion and runner-up are members of one group: right group, maybe the wrong entity.
+
+    `ties` (n,): see `em_core.decision.groups.group_ties`. Methods change, decisions never do.
+    """
+    kin = (decisions.decision == "review") & np.isin(decisions.method, ["AMBIGUOUS", "NEAR_MISS"]) & (ties != "")
+    return replace(decisions, method=np.where(kin, "SAME_GROUP", decisions.method).astype(object))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from rapidfuzz import fuzz
 from rapidfuzz.process import cpdist
 
+from em_core.decision.contributions import FAMILY_COLUMNS, PARTS
 from em_core.decision.decide import Decisions
 from em_core.decision.exact import RUNGS, ExactHits, ExactStage
 from em_core.decision.policy import DecisionPolicy
+from em_core.decision.wording import say, speaks
 from em_core.schema import IDENTIFIERS
 from em_core.text.identifiers import CHECKED_KINDS, State
 from em_core.text.places import same_subdivision
@@ -30,6 +33,62 @@ _RELATIONS = {
     "group": "the name of another member of the group",
     "acronym": "one is the acronym of the other", "similar": "shared words", "different": "another name",
 }  # fmt: skip
+# Reasons on each side, and the least log odds worth a word: it moves no probability by more than .025.
+_REASONS, _LEAST = 3, 0.1
+
+
+def short_reasons(parts: np.ndarray, values: np.ndarray) -> list[dict[str, dict[str, float]]]:
+    """(r,) the strongest reasons `for` and `against` a candidate: words and log odds, at most one of each family.
+
+    `parts` (r, len(PARTS)) of the log odds, `values` (r, len(PARTS)) of the features. What is missing is no reason, nor is what does not
+    plainly speak for that side (see `em_core.decision.wording`).
+    """
+    every = np.arange(len(parts))
+    out: list[dict[str, dict[str, float]]] = [{} for _ in every]
+    for side, sign, plain in zip(("for", "against"), (1.0, -1.0), speaks(PARTS, values), strict=True):
+        signed = np.where(plain, sign * parts, 0.0)
+        best = np.column_stack([columns[signed[:, columns].argmax(axis=1)] for columns in FAMILY_COLUMNS])
+        size = signed[every[:, None], best]
+        order = np.argsort(-size, axis=1, kind="stable")[:, :_REASONS]
+        chosen = best[every[:, None], order]
+        size, value = size[every[:, None], order], values[every[:, None], chosen]
+        for row, features, sizes, seen in zip(out, chosen.tolist(), size.tolist(), value.tolist(), strict=True):
+            said = {
+                say(PARTS[feature], x): round(sign * moved, 2)
+                for feature, moved, x in zip(features, sizes, seen, strict=True)
+                if moved >= _LEAST
+            }
+            if said:
+                row[side] = said
+    return out
+
+
+def compared_attributes(left: pd.DataFrame, right: pd.DataFrame) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Attribute -> ((n,) comparable, (n,) equal) for n rows of two tables of profiles."""
+    out = {}
+    for column in _COMPARED:
+        a, b = left[column].to_numpy(dtype=object), right[column].to_numpy(dtype=object)
+        both = (a != "") & (b != "")
+        same = same_subdivision(a, b) if column == "subdivision" else a == b
+        if column in IDENTIFIERS:
+            several = both & ~same
+            same[several] = [
+                not set(x.split()).isdisjoint(y.split()) for x, y in zip(a[several], b[several], strict=True)
+            ]
+            # A firm has many securities and several registers: another number contradicts nothing.
+            both &= same | (column in ("lei", "cik"))
+        out[column] = (both, same)
+    return out
+
+
+def word_of(column: str) -> str:
+    """What a steward calls an attribute."""
+    return _WORDS.get(column, column)
+
+
+def relation_words(relation: str) -> str:
+    """What a steward calls a relation of two names (see `em_core.text.compare`)."""
+    return _RELATIONS.get(relation, "not compared")
 
 
 def evidence(
@@ -39,11 +98,14 @@ def evidence(
     hits: ExactHits,
     decisions: Decisions,
     nearest: np.ndarray,
+    ties: np.ndarray,
+    moved: Mapping[int, Mapping[str, Mapping[str, float]]],
 ) -> np.ndarray:
     """(n,) JSON text: per attribute `agrees`, `differs` or `invalid`, for the nearest entity of each record (-1 = none).
 
     Attributes that are missing on either side are left out. `records`: profiles of the source records. An invalid identifier comes with
-    the reference's identifier that is one edit away, if exactly one is. `group` says what ties the entity to the runner-up.
+    the reference's identifier that is one edit away, if exactly one is. `group` says what ties the entity to the runner-up (`ties`, see
+    `em_core.decision.groups`); `for` and `against` are the `short_reasons` of the records in `moved`.
     """
     out: list[dict[str, object]] = [{} for _ in range(len(records))]
     entities = stage.entities
@@ -62,25 +124,20 @@ def evidence(
         if how in _RELATIONS:
             compared["relation"] = _RELATIONS[how]
         out[row] = {"entity_id": entity, "name": compared} | out[row]
-    for column in _COMPARED:
-        a, b = left[column].to_numpy(), right[column].to_numpy()
-        both = (a != "") & (b != "")
-        same = same_subdivision(a, b) if column == "subdivision" else a == b
-        if column in IDENTIFIERS:
-            several = both & ~same
-            same[several] = [
-                not set(x.split()).isdisjoint(y.split()) for x, y in zip(a[several], b[several], strict=True)
-            ]
-            # A firm has many securities and several registers: another number contradicts nothing.
-            both &= same | (column in ("lei", "cik"))
+    for column, (both, same) in compared_attributes(left, right).items():
         for row, agrees in zip(rows[both], same[both], strict=True):
-            out[row][_WORDS.get(column, column)] = "agrees" if agrees else "differs"
-    _groups(out, reference, entities, decisions)
+            out[row][word_of(column)] = "agrees" if agrees else "differs"
+    ids, names = reference["entity_id"].to_numpy(dtype=object), reference["name"].to_numpy(dtype=object)
+    for row in np.flatnonzero(ties != ""):
+        other = decisions.runner_up[row]
+        out[row]["group"] = {"entity_id": ids[other], "name": names[other], "relation": ties[row]}
     for code in ("ALIAS_COUNTRY", "ALIAS_UNIQUE"):
         said = hits.notes.get(code)
         if said is not None:
             for row in np.flatnonzero((hits.rung == code) & (hits.state == "hit")):
                 out[row]["other name"] = said[row]
+    for row, said_of in moved.items():
+        out[row] |= said_of
     return np.array([json.dumps(item, ensure_ascii=False) for item in out], dtype=object)
 
 
@@ -104,36 +161,15 @@ def _identifier_quality(
             out[row][f"invalid {word}" if records[kind].iloc[row] else word] = text
 
 
-def _groups(
-    out: list[dict[str, object]], reference: pd.DataFrame, entities: pd.DataFrame, decisions: Decisions
-) -> None:
-    """What ties the chosen entity to the runner-up: a parent in the reference, or names that differ in designators alone."""
-    rows = np.flatnonzero((decisions.entity >= 0) & (decisions.runner_up >= 0))
-    if not len(rows):
-        return
-    first, second = decisions.entity[rows], decisions.runner_up[rows]
-    ids, parents = reference["entity_id"].to_numpy(dtype=object), reference["parent_id"].to_numpy(dtype=object)
-    core = entities["compact"].to_numpy(dtype=object)
-    key = entities["core_key"].to_numpy(dtype=object)
-    for row, one, other in zip(rows, first, second, strict=True):
-        how = ""
-        if parents[one] is not None and parents[one] == ids[other]:
-            how = "its parent"
-        elif parents[other] is not None and parents[other] == ids[one]:
-            how = "its subsidiary"
-        elif parents[one] is not None and parents[one] == parents[other]:
-            how = "of the same parent"
-        elif core[one] == core[other] and key[one] != key[other]:
-            designators = [" ".join(key[x].partition("|")[2].split()) or "none" for x in (one, other)]
-            how = f"same name, another designator ({designators[0]} / {designators[1]})"
-        if how:
-            out[row]["group"] = {"entity_id": ids[other], "name": reference["name"].iloc[other], "relation": how}
-
-
 def reasons(
-    reference: pd.DataFrame, decisions: Decisions, hits: ExactHits, policy: DecisionPolicy, nearest: np.ndarray
+    reference: pd.DataFrame,
+    decisions: Decisions,
+    hits: ExactHits,
+    policy: DecisionPolicy,
+    nearest: np.ndarray,
+    ties: np.ndarray,
 ) -> np.ndarray:
-    """(n,) one readable sentence for each decision; never empty."""
+    """(n,) one readable sentence for each decision; never empty. `ties`: see `em_core.decision.groups`."""
     names = np.append(reference["name"].to_numpy(dtype=object), "")
     out = np.empty(len(decisions.decision), dtype=object)
     columns = (
@@ -169,7 +205,13 @@ def reasons(
                 f"this rule was right on {rung.labels - rung.errors:,} of {rung.labels:,} labelled records."
             )
         elif stage == "exact":
-            out[row] = f"{hits.why[row][0].upper()}{hits.why[row][1:]}: '{match}'{against}."
+            kin = f", {ties[row]}" if method == "SAME_GROUP" else ""
+            out[row] = f"{hits.why[row][0].upper()}{hits.why[row][1:]}: '{match}'{against}{kin}."
+        elif method == "SAME_GROUP":
+            out[row] = (
+                f"Right group, maybe the wrong entity: '{match}' ({confidence:.2f}) or '{second}' "
+                f"({confidence - decisions.margin[row]:.2f}), {ties[row]}; automatic from {auto}."
+            )
         elif method == "AMBIGUOUS":
             out[row] = f"'{match}' and '{second}' fit about equally well ({confidence:.2f})."
         elif method == "CONFLICT":

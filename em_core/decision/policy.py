@@ -140,6 +140,14 @@ class DecisionPolicy(Thresholds):
             auto[mine], review[mine] = _or_never(own), own.review_threshold
         return auto, review
 
+    def of_source(self, system: str) -> Thresholds:
+        """The thresholds of a source system: its own where it has some, else the common ones."""
+        return self.sources.get(system, self)
+
+    def source_in_words(self, system: str) -> str:
+        """The promise that holds for a source system."""
+        return self._words(self.of_source(system))
+
     def in_words(self) -> str:
         """The common promise and its evidence, one sentence."""
         return self._words(self)

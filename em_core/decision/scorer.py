@@ -90,6 +90,10 @@ class Scorer:
             return np.zeros(0)
         return self.pair_model.predict_proba(features.to_numpy(dtype=np.float32))[:, 1]
 
+    def list_table(self, features: pd.DataFrame, query: np.ndarray, pair: np.ndarray, ditto: np.ndarray) -> np.ndarray:
+        """(p, features + list features) float32: what the list model sees; the arguments are those of `probability`."""
+        return _list_features(features, query, pair, ditto)
+
     def open_pairs(self, query: np.ndarray, pair: np.ndarray) -> np.ndarray:
         """(p,) bool: pairs that the pair model leaves open."""
         return open_pairs(query, pair, self.settings)

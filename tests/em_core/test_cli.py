@@ -10,7 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
+from em_core.cli import app
+from em_core.errors import UserError
 from em_core.fit import fit
 from em_core.matcher import Matcher
 from em_core.pairs.training import prepare_labels
@@ -95,6 +99,55 @@ def test_leaks_are_told_and_refused(tmp_path: Path, reference: pd.DataFrame, lig
     )
 
 
+def here(*arguments: object) -> Result:
+    """The same command inside this process: starting one takes longer than explaining a record."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_explain(matcher_folder: Path, source_file: Path, reference: pd.DataFrame) -> None:
+    done = here("explain", "--matcher", matcher_folder, "--source", source_file, "--id", "00007")
+    assert done.exit_code == 0 and reference["name"].iloc[7].split()[0] in done.stdout, done.exception
+    assert "What would change it" in done.stdout or "leads to another decision" in done.stdout
+    name = f"{reference['name'].iloc[7]} Segregated"
+    done = here(
+        "explain", "--matcher", matcher_folder, "--name", name, "--attribute", "city=Bonn", "--json", "--best", 2
+    )
+    told = json.loads(done.stdout)
+    assert told["record"] == {"name": name, "city": "Bonn"} and len(told["candidates"]) == 2
+
+
+def test_review(tmp_path: Path, matcher_folder: Path, reference: pd.DataFrame) -> None:
+    feed, results, queue = tmp_path / "feed.csv", tmp_path / "results.csv", tmp_path / "queue.csv"
+    rows = [{"id": i, "name": f"{reference['name'].iloc[i // 2]}", "lei": reference["lei"].iloc[900]} for i in range(8)]
+    pd.DataFrame(rows).to_csv(feed, index=False)
+    assert here("match", "--matcher", matcher_folder, "--source", feed, "--out", results).exit_code == 0
+    done = here("review", "--results", results, "--source", feed, "--out", queue)
+    assert done.exit_code == 0 and "to mend" in done.stdout, done.exception
+    questions = pd.read_csv(queue)
+    assert len(questions) == 4 and (questions["records"] == 2).all() and (questions["task"] == "mend data").all()
+
+
+def test_questions_that_cannot_be_explained_are_refused(tmp_path: Path, matcher_folder: Path) -> None:
+    feed = tmp_path / "feed.csv"
+    feed.write_text("source_system,id,name\ncrm,1,Acme\nerp,1,Acme\ncrm,2,Beta\n")
+    asked = ("explain", "--matcher", matcher_folder)
+    refused(em(*asked, "--source", feed, "--id", "3"), "feed.csv", "no record", "'3'")
+    for arguments, words in (
+        ((*asked, "--source", feed, "--id", "1"), ["2 records", "--system", "crm, erp"]),
+        ((*asked, "--source", feed, "--id", "2", "--system", "erp"), ["no record", "'erp'"]),
+        ((*asked, "--source", feed), ["--id"]),
+        ((*asked, "--source", feed, "--id", "2", "--country", "DE"), ["--country"]),
+        ((*asked, "--name", "Acme", "--attribute", "colour=red"), ["colour=red"]),
+        ((*asked, "--name", "Acme", "--attribute", "city=A", "--attribute", "city=B"), ["'city' twice"]),
+        (("explain", "--matcher", tmp_path, "--name", "Acme"), ["not a complete folder"]),
+        (("review", "--results", feed, "--out", tmp_path / "queue.csv"), ["not a results table"]),
+    ):
+        error = here(*arguments).exception
+        assert isinstance(error, UserError) and "\n" not in str(error), error
+        assert all(word in str(error) for word in words), error
+    assert not (tmp_path / "queue.csv").exists()
+
+
 def test_fit_from_a_foreign_table_with_a_mapping(tmp_path: Path, reference: pd.DataFrame) -> None:
     master = reference.head(400)[["entity_id", "name", "country"]].set_axis(["Nr", "Firma", "Land"], axis=1)
     master.to_csv(tmp_path / "stamm.csv", sep="\t", index=False)
@@ -173,5 +226,5 @@ def test_bad_settings_and_labels_are_refused(tmp_path: Path, reference: pd.DataF
 def test_help_and_import_are_light() -> None:
     code = "import sys, em_core, em_core.cli; assert not {'torch', 'pandas', 'dagster', 'mlflow'} & set(sys.modules), sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-    for command in ("fit", "match", "evaluate"):
+    for command in ("fit", "match", "explain", "review", "evaluate"):
         assert em(command, "--help").returncode == 0

@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from em_core.decision.decide import Decisions, decide
+from em_core.decision.contributions import FAMILIES, PARTS
+from em_core.decision.decide import Decisions, decide, with_same_group
 from em_core.decision.exact import RUNGS, ExactStage
-from em_core.decision.explain import evidence, reasons
+from em_core.decision.explain import evidence, reasons, short_reasons
+from em_core.decision.groups import group_ties
 from em_core.decision.policy import DecisionPolicy, Evidence, PolicySettings
 from em_core.schema import prepare_reference, prepare_source
 from em_core.text.profile import profile
@@ -86,8 +88,10 @@ def tell_all(
     for query, found in enumerate(candidates):
         if nearest[query] < 0 and found and not bad_input[query]:
             nearest[query] = IDS.index(found[0][0])
-    said = evidence(described, reference(), stage(), hits, decisions, nearest)
-    why = reasons(reference(), decisions, hits, policy, nearest)
+    ties = group_ties(reference(), stage().entities, decisions.entity, decisions.runner_up)
+    decisions = with_same_group(decisions, ties)
+    said = evidence(described, reference(), stage(), hits, decisions, nearest, ties, {})
+    why = reasons(reference(), decisions, hits, policy, nearest, ties)
     return [
         Told(decision, method, reason, json.loads(item))
         for decision, method, reason, item in zip(decisions.decision, decisions.method, why, said, strict=True)
@@ -281,6 +285,23 @@ def test_what_ties_the_match_to_the_runner_up(first: str, second: str, relation:
             "'Apple Inc.' may fit (0.60); automatic from none.",
         ),
         (
+            lambda: tell(("heineken", 0.6), ("heineken-h", 0.3), name="Quux"),
+            "SAME_GROUP",
+            "Right group, maybe the wrong entity: 'Heineken N.V.' (0.60) or 'Heineken Holding N.V.' (0.30), "
+            "same name, another designator (none / holding); automatic from 0.90.",
+        ),
+        (
+            lambda: tell(("orange-pl", 0.52), ("orange-fr", 0.5), name="Quux"),
+            "SAME_GROUP",
+            "Right group, maybe the wrong entity: 'Orange Polska S.A.' (0.52) or 'Orange S.A.' (0.50), its parent; "
+            "automatic from 0.90.",
+        ),
+        (
+            lambda: tell(("orange-pl", 0.95), ("orange-fr", 0.5), name="Quux"),
+            "SCORER",
+            "'Orange Polska S.A.' is the only good fit (0.95, automatic from 0.90).",
+        ),
+        (
             lambda: tell(("apple", 0.1), name="Quux"),
             "BELOW_THRESHOLD",
             "The nearest, 'Apple Inc.', is unlikely (0.10, review from 0.30).",
@@ -321,7 +342,7 @@ def test_an_attribute_that_broke_a_tie_is_named() -> None:
         one + 0.9,
         one + 0.3,
     )
-    (reason,) = reasons(master, decided, hits, POLICY, hits.entity)
+    (reason,) = reasons(master, decided, hits, POLICY, hits.entity, np.array([""], dtype=object))
     assert "as 'Twin Fund' (of several, by country, whole name, name, city)" in reason
 
 
@@ -353,3 +374,28 @@ def test_reasons_are_never_empty_and_every_record_is_told_on_its_own(
         assert told.reason.endswith(".") and told.reason[0] == told.reason[0].upper() and "''" not in told.reason
         assert told.evidence.get("entity_id") in (None, *IDS)
         assert told == tell_all([record], [found])[0]
+
+
+def test_short_reasons_are_the_strongest_of_each_family_and_never_of_what_is_missing() -> None:
+    parts, seen = np.zeros((2, len(PARTS))), np.full((2, len(PARTS)), np.nan)
+    told = {"same_country": (1.0, 0.9), "same_city": (100.0, 0.5), "same_form": (0.0, -0.4), "core_ratio": (99.0, 0.05)}
+    for feature, (value, moved) in told.items():
+        seen[0, PARTS.index(feature)], parts[0, PARTS.index(feature)] = value, moved
+    # Trees can move a score against the plain sense of a value; the missing website moved it too.
+    seen[0, PARTS.index("same_region")], parts[0, PARTS.index("same_region")] = 0.0, 2.0
+    parts[0, PARTS.index("same_domain")] = -3.0
+    assert short_reasons(parts, seen) == [{"for": {"same country": 0.9}, "against": {"another legal form": -0.4}}, {}]
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_short_reasons_say_what_moved_the_score(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    parts = rng.normal(size=(3, len(PARTS)))
+    seen = np.where(rng.random(parts.shape) < 0.3, np.nan, rng.choice([0.0, 0.5, 1.0, 60.0, 100.0], parts.shape))
+    for row, told in enumerate(short_reasons(parts, seen)):
+        for side, sign in (("for", 1), ("against", -1)):
+            said = told.get(side, {})
+            assert len(said) <= min(3, len(FAMILIES)) and "not compared" not in " ".join(said)
+            for moved in said.values():
+                assert moved * sign >= 0.1 and np.isclose(parts[row], moved, atol=0.006).any()
