@@ -157,7 +157,7 @@ def run(method: Method, inputs: dict[str, Path], python: Path) -> Ran:
         seconds, peak = time.perf_counter() - start, int(memory.read_text()) // 1024
         if done.returncode != 0 or not out.is_file():
             return Ran(None, _last_line(wrong.read_text()), {}, seconds, peak)
-        steps = json.loads(_last_line(said.read_text()))
+        steps = json.loads(said.read_text().strip().splitlines()[-1])
         kinds = {"query": int, "entity_id": str, "score": float}
         # Only a score may be missing: entity NA is an entity.
         answers = pd.read_csv(out, dtype=kinds, keep_default_na=False, na_values={"score": [""]})

@@ -24,15 +24,17 @@ def _listed(values: Mapping[str, str]) -> str:
 
 def _candidates(explanation: Explanation) -> Table:
     table = Table(title="Candidates", title_justify="left", caption_justify="left")
-    for column in ("entity", "name", "probability", "alone", "Ditto", "names", "agrees", "differs"):
-        table.add_column(
-            column, overflow="fold", justify="right" if column in ("probability", "alone", "Ditto") else "left"
-        )
+    table.add_column("candidate", overflow="fold", min_width=26)
+    for column in ("prob.", "alone", "Ditto"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for column in ("names", "agrees", "differs"):
+        table.add_column(column, overflow="fold")
     for one in explanation.candidates:
         numbers = (_number(p) for p in (one.probability, one.pair_probability, one.ditto_probability))
         table.add_row(
-            escape(one.entity_id), escape(one.name), *numbers, one.relation, _listed(one.agrees), _listed(one.differs)
-        )
+            f"{escape(one.name)}\n[dim]{escape(one.entity_id)}[/dim]",
+            *numbers, one.relation, _listed(one.agrees), _listed(one.differs),
+        )  # fmt: skip
     return table
 
 

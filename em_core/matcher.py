@@ -35,6 +35,7 @@ from em_core.decision.scorer import Scorer, ScorerSettings
 from em_core.ditto.serialise import serialise
 from em_core.retrieval.folder import MANIFEST, check_manifest, digest
 from em_core.retrieval.index import CandidateIndex
+from em_core.retrieval.products import place_in_run
 from em_core.schema import ATTRIBUTES, RESULT
 from em_core.text.profile import profile
 
@@ -244,6 +245,35 @@ class Matcher:
         )
         timings.add("decide", start)
         return results
+
+    def candidates(self, source: pd.DataFrame, best: int = 10) -> pd.DataFrame:
+        """The most probable candidates of each row of a prepared source table, whatever the exact stage and the thresholds say.
+
+        Columns `row` (position in `source`), `place` (from 1), `entity_id`, `name`, `probability` (calibrated), sorted by row and place; at
+        most `best` for each row, none for a row without a usable name.
+        """
+        parts = []
+        for start in range(0, len(source), _CHUNK):
+            chunk = source.iloc[start : start + _CHUNK].reset_index(drop=True)
+            records = profile(chunk)
+            usable = (records["full"] != "").to_numpy()
+            scored = self._score(chunk, records, self.engine.exact(records), usable, Timings())
+            query = scored.query[scored.order]
+            place = place_in_run(query)
+            kept = scored.order[place < best]
+            entities = self.engine.index.reference.iloc[scored.candidates["entity"].to_numpy()[kept]]
+            parts.append(
+                pd.DataFrame(
+                    {
+                        "row": scored.query[kept] + start,
+                        "place": place[place < best] + 1,
+                        "entity_id": entities["entity_id"].to_numpy(),
+                        "name": entities["name"].to_numpy(),
+                        "probability": self.policy.calibration(scored.probability[kept]),
+                    }
+                )
+            )
+        return pd.concat(parts, ignore_index=True)
 
     def explain(self, source: pd.DataFrame, best: int = 5) -> list[Explanation]:
         """Why each row of a prepared source table is decided as it is; made on demand, with its `best` candidates.

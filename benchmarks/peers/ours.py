@@ -1,7 +1,7 @@
 """This project: fit (from labels, or from the reference alone) and match.
 
-First the entity that the matcher decided for, or would have (its confidence is the score), then the other candidates in the order of
-retrieval. The column `decision` says what became of the record.
+First the entity that the matcher decided for, or would have (its confidence is the score), then the other candidates by probability.
+The column `decision` says what became of the record.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from em_core.matcher import Matcher, Timings
 from em_core.pairs.training import prepare_labels
 from em_core.schema import prepare_reference, prepare_source
 from em_core.settings import FitSettings
-from em_core.text.profile import profile
 
 # What the noise model must not show to a matcher whose queries have nothing but a name.
 _BESIDE_THE_NAME = ("country", "region", "city", "postal_code", "website", "industry", "ticker", "exchange")
@@ -40,27 +39,25 @@ def main() -> None:
         settings.pairs.noise = settings.pairs.noise.model_copy(update={"keep": kept})
     clock = Clock()
     with tempfile.TemporaryDirectory() as scratch:
-        fitted = fit(reference, Path(scratch) / "matcher", settings, labels)
+        fit(reference, Path(scratch) / "matcher", settings, labels)
         clock.lap("fit")
         matcher, timings = Matcher.load(Path(scratch) / "matcher"), Timings()
         source = prepare_source(queries.assign(source_id=queries.index.astype(str)), system="benchmark")
         clock.lap("open")
         results = matcher.match(source, timings=timings)
         clock.lap("match")
-        records = profile(source)
-        usable = (records["full"] != "").to_numpy()
-        found, _ = matcher.engine.candidates(records, None, usable, Timings())
+        found = matcher.candidates(source, SHOWN)
     nearest = results["evidence"].str.extract(r'"entity_id": "([^"]+)"')[0]
     best = results["matched_entity_id"].where(results["matched_entity_id"].notna(), nearest)
     first = pd.DataFrame(
         {"query": results.index, "entity_id": best, "score": results["confidence"].fillna(0.0), "decision": results["decision"], "rank": -1}
     ).dropna(subset=["entity_id"])  # fmt: skip
-    ids = matcher.engine.index.reference["entity_id"].to_numpy()
-    others = pd.DataFrame({"query": found["query"], "entity_id": ids[found["entity"]], "rank": found["rank"]})
+    others = found.rename(columns={"row": "query", "place": "rank"})[["query", "entity_id", "rank"]]
     answers = pd.concat([first, others], ignore_index=True).sort_values(["query", "rank"], kind="stable")
     answers = answers.drop_duplicates(["query", "entity_id"]).drop(columns="rank")
     write(answers, options.out)
-    clock.report(ditto_pairs=timings.ditto_pairs, pairs=timings.pairs, matcher=fitted.version, shown=SHOWN)
+    stages = {name: round(value, 1) for name, value in timings.seconds.items()}
+    clock.report(**stages, sent=timings.ditto_pairs, pairs=timings.pairs)
 
 
 if __name__ == "__main__":

@@ -161,6 +161,11 @@ def _identifier_quality(
             out[row][f"invalid {word}" if records[kind].iloc[row] else word] = text
 
 
+def _sure(probability: float) -> str:
+    """Two digits, and near 1, where thresholds lie, four."""
+    return f"{probability:.{4 if 0.99 <= probability < 1 else 2}f}"
+
+
 def reasons(
     reference: pd.DataFrame,
     decisions: Decisions,
@@ -185,7 +190,7 @@ def reasons(
     for row, (method, decision, stage, entity, other, confidence, auto_from, review_from) in enumerate(
         zip(*columns, strict=True)
     ):
-        auto = f"{auto_from:.2f}" if np.isfinite(auto_from) else "none"
+        auto = f"automatic from {_sure(auto_from)}" if np.isfinite(auto_from) else "no score is automatic"
         match, second = names[entity], names[other]
         against = f" against '{second}'" if other >= 0 else ""
         if method == "BAD_INPUT":
@@ -209,19 +214,19 @@ def reasons(
             out[row] = f"{hits.why[row][0].upper()}{hits.why[row][1:]}: '{match}'{against}{kin}."
         elif method == "SAME_GROUP":
             out[row] = (
-                f"Right group, maybe the wrong entity: '{match}' ({confidence:.2f}) or '{second}' "
-                f"({confidence - decisions.margin[row]:.2f}), {ties[row]}; automatic from {auto}."
+                f"Right group, maybe the wrong entity: '{match}' ({_sure(confidence)}) or '{second}' "
+                f"({_sure(confidence - decisions.margin[row])}), {ties[row]}; {auto}."
             )
         elif method == "AMBIGUOUS":
-            out[row] = f"'{match}' and '{second}' fit about equally well ({confidence:.2f})."
+            out[row] = f"'{match}' and '{second}' fit about equally well ({_sure(confidence)})."
         elif method == "CONFLICT":
-            out[row] = f"The name fits '{match}' ({confidence:.2f}), but a valid identifier disagrees."
+            out[row] = f"The name fits '{match}' ({_sure(confidence)}), but a valid identifier disagrees."
         elif decision == "auto_match":
-            out[row] = f"'{match}' is the only good fit ({confidence:.2f}, automatic from {auto})."
+            out[row] = f"'{match}' is the only good fit ({_sure(confidence)}, {auto})."
         elif decision == "review":
-            out[row] = f"'{match}' may fit ({confidence:.2f}); automatic from {auto}."
+            out[row] = f"'{match}' may fit ({_sure(confidence)}); {auto}."
         else:
             out[row] = (
-                f"The nearest, '{names[nearest[row]]}', is unlikely ({confidence:.2f}, review from {review_from:.2f})."
+                f"The nearest, '{names[nearest[row]]}', is unlikely ({_sure(confidence)}, review from {_sure(review_from)})."
             )
     return out

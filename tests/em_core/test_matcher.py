@@ -68,6 +68,17 @@ def test_one_row_for_each_record_in_the_same_order(matcher: Matcher, noisy: tupl
     assert results["evidence"].map(json.loads).map(lambda e: isinstance(e, dict)).all()
 
 
+def test_the_best_candidates_of_a_record_in_order(matcher: Matcher, noisy: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    source, truth = noisy
+    best = matcher.candidates(pd.concat([source, records([{"name": "!!"}])], ignore_index=True), best=3)
+    assert best["row"].is_monotonic_increasing and best["row"].max() < len(source)
+    lists = best.groupby("row")
+    assert (lists["place"].apply(list).map(lambda places: places == list(range(1, len(places) + 1)))).all()
+    assert lists["probability"].apply(lambda p: p.is_monotonic_decreasing).all() and lists.size().max() == 3
+    wanted = truth["entity_id"].to_numpy()[best["row"]]
+    assert (best["entity_id"] == wanted)[best["place"] == 1].sum() > 0.8 * truth["entity_id"].notna().sum()
+
+
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.integers(0, 499), min_size=1, max_size=12, unique=True))
 def test_a_part_is_matched_like_the_whole(

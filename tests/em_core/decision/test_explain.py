@@ -282,7 +282,7 @@ def test_what_ties_the_match_to_the_runner_up(first: str, second: str, relation:
         (
             lambda: tell(("apple", 0.6), name="Quux", policy=POLICY.model_copy(update={"auto_threshold": None})),
             "NEAR_MISS",
-            "'Apple Inc.' may fit (0.60); automatic from none.",
+            "'Apple Inc.' may fit (0.60); no score is automatic.",
         ),
         (
             lambda: tell(("heineken", 0.6), ("heineken-h", 0.3), name="Quux"),
