@@ -16,6 +16,7 @@ from em_core.schema import IDENTIFIERS
 from em_core.text.distinct import over_distinct_rows
 from em_core.text.fold import over_distinct
 from em_core.text.forms import form_agreement
+from em_core.text.names import initial_columns
 from em_core.text.places import same_subdivision
 from em_core.text.rarity import Rarity, WordBags
 
@@ -191,11 +192,14 @@ def _classes(designators: pd.Series) -> np.ndarray:
     return over_distinct(designators, _class_of, "")
 
 
-def _acronyms(query: pd.DataFrame, entity: pd.DataFrame) -> np.ndarray:
-    sides = [(frame["compact"].to_numpy(), frame["acronym"].to_numpy()) for frame in (query, entity)]
-    (left, left_initials), (right, right_initials) = sides
-    comparable = ((left_initials == "") & (right_initials != "")) | ((left_initials != "") & (right_initials == ""))
-    equal = ((left == right_initials) & (left != "")) | ((right == left_initials) & (right != ""))
+def _acronyms(
+    left: np.ndarray, left_forms: list[np.ndarray], right: np.ndarray, right_forms: list[np.ndarray]
+) -> np.ndarray:
+    """(p,) from compact cores and initials (see `em_core.text.names.initial_columns`) of both sides."""
+    comparable = (left_forms[0] == "") != (right_forms[0] == "")
+    equal = np.zeros(len(left), dtype=bool)
+    for mine, theirs in zip(left_forms, right_forms, strict=True):
+        equal |= ((left == theirs) & (left != "")) | ((right == mine) & (right != ""))
     return np.where(equal, 1.0, np.where(comparable, 0.0, np.nan)).astype(np.float32)
 
 
@@ -225,6 +229,7 @@ class PairFeatures:
         self.rarity = Rarity.fit(cores)
         self._bags = self.rarity.bags(cores)
         self._words = Words.of(cores, self.rarity)
+        self._initials = initial_columns(entities)
         self._namesakes = entities.groupby("core")["core"].transform("size").to_numpy(dtype=np.float32)
 
     def __call__(self, records: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
@@ -284,7 +289,12 @@ class PairFeatures:
             "same_identifier": _identifiers(query, entity),
             "same_designators": _designators(query["core_key"].to_numpy(), entity["core_key"].to_numpy()),
             "same_class": _equal(_classes(query["designators"]), _classes(entity["designators"])),
-            "acronym": _acronyms(query, entity),
+            "acronym": _acronyms(
+                left["compact"],
+                [forms[rows] for forms in initial_columns(records)],
+                right["compact"],
+                [forms[columns] for forms in self._initials],
+            ),
             "form_agreement": _forms(left["form"], right["form"]),
             "country_of_form": _country_of_form(query["jurisdictions"].to_numpy(), entity["country"].to_numpy()),
         }

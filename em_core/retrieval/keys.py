@@ -19,6 +19,7 @@ from em_core.retrieval.arrays import open_array, save_array
 from em_core.retrieval.entity_names import other_names
 from em_core.text.identifiers import identifier_keys
 from em_core.text.name_table import name_table
+from em_core.text.names import initial_columns
 
 KeyCode = Literal[
     "LEI", "REGISTRATION", "VAT", "CIK", "ISIN", "CUSIP", "SEDOL", "FIGI", "CUSIP_ISSUER", "TICKER_EXCHANGE", "TICKER_COUNTRY", "DOMAIN",
@@ -153,10 +154,10 @@ def _single_words(names: pd.DataFrame) -> np.ndarray:
     return np.array([word if least <= len(word) <= most and " " not in word else "" for word in core], dtype=object)
 
 
-def _initials(names: pd.DataFrame) -> np.ndarray:
-    """(n,) the initials of a core of several words where they are enough to say something, else empty."""
+def _initials(names: pd.DataFrame) -> list[np.ndarray]:
+    """(n,) initials of names of several words, in each of their forms, where they are enough to say something, else empty."""
     least, most = _INITIALS
-    return np.array([word if least <= len(word) <= most else "" for word in _text(names, "acronym")], dtype=object)
+    return [np.where([least <= len(text) <= most for text in form], form, "") for form in initial_columns(names)]
 
 
 def _entity_keys(entities: pd.DataFrame, names: pd.DataFrame) -> Iterator[tuple[str, _Keys]]:
@@ -170,7 +171,8 @@ def _entity_keys(entities: pd.DataFrame, names: pd.DataFrame) -> Iterator[tuple[
     yield "core", (owner, core)
     yield "core country", (owner, joined(core, country))
     yield "word", (owner, _single_words(names))
-    yield "initials", (owner, _initials(names))
+    for initials in _initials(names):
+        yield "initials", (owner, initials)
 
 
 def _record_keys(records: pd.DataFrame) -> Iterator[tuple[KeyCode, str, _Keys]]:
@@ -186,7 +188,8 @@ def _record_keys(records: pd.DataFrame) -> Iterator[tuple[KeyCode, str, _Keys]]:
     yield "CORE_COUNTRY", "core country", (every, joined(core, country))
     # One side's word is the other side's initials.
     yield "ACRONYM", "initials", (every, _single_words(records))
-    yield "ACRONYM", "word", (every, _initials(records))
+    for initials in _initials(records):
+        yield "ACRONYM", "word", (every, initials)
     rows, texts = other_names(records)
     if len(rows):
         yield "ALIAS", "core", (rows, _text(name_table(texts), "core_key"))

@@ -17,7 +17,7 @@ from rapidfuzz.distance import OSA
 from em_core.text.designators import firm_codes
 from em_core.text.forms import form_agreement
 from em_core.text.knowledge import expansions, generic_words
-from em_core.text.names import ParsedName, parse_name
+from em_core.text.names import ParsedName, initial_forms, parse_name
 
 RELATIONS = ("same", "form", "group", "acronym", "similar", "different", "unknown")
 _SMALL = frozenset(
@@ -136,9 +136,7 @@ def _acronym(left: ParsedName, right: ParsedName) -> int:
         words = [w for w in other.core.split() if w.isalpha()]
         if not (2 <= len(short) <= 6 and short.isalpha() and len(words) > 1):
             continue
-        tail = "".join(code[0] for code in other.designators.split() if code in ("group", "holding"))
-        initials, full = other.acronym, "".join(w[0] for w in words)
-        if short in (initials, full, initials + tail, initials + "c"):
+        if short in initial_forms(other.core, other.designators):
             return len(short)
     return 0
 

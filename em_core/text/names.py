@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from em_core.text.designators import country_of, cut_branch, cut_designators
+from em_core.text.distinct import over_distinct_rows
 from em_core.text.fold import fold, over_distinct, tidy
 from em_core.text.knowledge import EVERYWHERE, LegalForm, forms_by_first_word, forms_by_last_word, legal_forms
 from em_core.text.securities import cut_security, share_class
@@ -200,6 +201,35 @@ def acronym(core: str) -> str:
     words = core.split()
     initials = [word[0] for word in words if word not in _SMALL_WORDS]
     return "".join(initials) if len(initials) > 1 else ""
+
+
+class InitialForms(NamedTuple):
+    """Ways to write a name of several words by initials, each "" where there is none."""
+
+    plain: str
+    """of the words that carry meaning"""
+    every: str
+    """of all words: Aeroports de Paris, ADP"""
+    group: str
+    """with Group or Holding: Vienna Insurance Group, VIG"""
+    company: str
+    """with Company or Corporation: Great Wall Motor Co., GWMC"""
+
+
+def initial_forms(core: str, designators: str) -> InitialForms:
+    """How a core of several words may be shortened to initials; all empty for a core of one word."""
+    plain = acronym(core)
+    if not plain:
+        return InitialForms("", "", "", "")
+    tail = "".join(code[0] for code in designators.split() if code in ("group", "holding"))
+    every = "".join(word[0] for word in core.split())
+    return InitialForms(plain, every, plain + tail if tail else "", plain + "c")
+
+
+def initial_columns(names: pd.DataFrame) -> list[np.ndarray]:
+    """(n,) texts for each of `InitialForms`, of parsed names (columns `core` and `designators`)."""
+    forms = over_distinct_rows((names["core"], names["designators"]), initial_forms)
+    return [np.array([form[i] for form in forms], dtype=object) for i in range(len(InitialForms._fields))]
 
 
 def parse_name(name: str) -> ParsedName:
