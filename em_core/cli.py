@@ -269,9 +269,16 @@ def evaluate(
     system: Annotated[
         str | None, typer.Option(help="Name of the feed where --source does not say it; default: the file's name.")
     ] = None,
-    cost_wrong: Annotated[float, typer.Option(min=0, help="Cost of a wrong automatic match.")] = 20.0,
-    cost_review: Annotated[float, typer.Option(min=0, help="Cost of a review.")] = 1.0,
-    cost_miss: Annotated[float, typer.Option(min=0, help="Cost of a known record that gets no identifier.")] = 5.0,
+    cost_wrong: Annotated[
+        float | None,
+        typer.Option(
+            min=0, help="Cost of a wrong automatic match. Costs that are not given: the matcher's, else 20, 1 and 5."
+        ),
+    ] = None,
+    cost_review: Annotated[float | None, typer.Option(min=0, help="Cost of a review.")] = None,
+    cost_miss: Annotated[
+        float | None, typer.Option(min=0, help="Cost of a known record that gets no identifier.")
+    ] = None,
 ) -> None:
     """Hold results against known answers: precision, recall and calibration, with intervals and label counts."""
     from em_core.evaluation import CandidateRecall, Costs, TrainingDigests, tables, write_report
@@ -287,14 +294,14 @@ def evaluate(
     records = None
     if source is not None:
         records = prepare_source(read_table(source), None, str(source), system or _system(source))
-    training, recall = None, None
+    training, recall, costs = None, None, Costs()
     if matcher is not None:
         _check_maker(decided, matcher, strict=forbid_leaks)
         training, recall = TrainingDigests.load(matcher), CandidateRecall.load(matcher)
-    evaluation = evaluate_results(
-        decided, answers, source=records, reference=master, training=training,
-        costs=Costs(wrong_match=cost_wrong, review=cost_review, miss=cost_miss),
-    )  # fmt: skip
+        costs = Costs.of_matcher(matcher)
+    given = {"wrong_match": cost_wrong, "review": cost_review, "miss": cost_miss}
+    costs = costs.model_copy(update={name: value for name, value in given.items() if value is not None})
+    evaluation = evaluate_results(decided, answers, source=records, reference=master, training=training, costs=costs)
     table = Table(title="Against known answers", show_header=False)
     for name, share in (
         ("automatic matches that are right (precision)", evaluation.precision),

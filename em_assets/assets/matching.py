@@ -77,7 +77,8 @@ def match_results(context: dg.AssetExecutionContext, workspace: Workspace) -> dg
 @dg.asset(group_name="matching", deps=[match_results, reference_entities], kinds={"html"}, owners=OWNERS)
 def match_report(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """All feeds against known answers, where there are any: one page that opens without a network."""
-    from em_core.evaluation import CandidateRecall, TrainingDigests, evaluate, write_report
+    from em_core.decision.review import review_queue
+    from em_core.evaluation import CandidateRecall, Costs, TrainingDigests, evaluate, write_report
     from em_core.files import read_table
     from em_core.matcher import matcher_version
     from em_core.schema import prepare_truth
@@ -87,12 +88,12 @@ def match_report(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.
     if (path := workspace.truth) is not None:
         truth = prepare_truth(read_table(path), origin=path.name)
     source = workspace.tables.read(SOURCE_TABLE).drop(columns="source_file")
-    training, recall = None, None
+    training, recall, costs = None, None, None
     # What a matcher learned from and finds says nothing about results of another one.
     if set(results["matcher_version"]) == {matcher_version(folder := workspace.model(MATCHER))}:
-        training, recall = TrainingDigests.load(folder), CandidateRecall.load(folder)
+        training, recall, costs = TrainingDigests.load(folder), CandidateRecall.load(folder), Costs.of_matcher(folder)
     reference = workspace.tables.read(REFERENCE_TABLE)
-    evaluation = evaluate(results, truth, source=source, reference=reference, training=training)
+    evaluation = evaluate(results, truth, source=source, reference=reference, training=training, costs=costs)
     versions = {name: ", ".join(sorted(set(results[name]))) for name in ("matcher_version", "reference_version")}
     context_lines = {"Dagster run": context.run.run_id, **{k.replace("_", " "): v for k, v in versions.items()}}
     if training is None:
@@ -103,8 +104,8 @@ def match_report(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.
             **report_metadata(evaluation, recall),
             "report": dg.MetadataValue.path(str(workspace.report)),
             "review_first": preview(
-                results[results["decision"] == "review"].sort_values("confidence", ascending=False),
-                ("source_system", "source_id", "matched_name", "confidence", "reason"),
+                review_queue(results, source),
+                ("place", "value", "records", "name", "matched_name", "method", "reason"),
             ),
         }
     )

@@ -5,7 +5,9 @@ A figure that cannot be known (no labels, nothing accepted) is None; it is never
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from numpy.typing import ArrayLike
 from pydantic import BaseModel, ConfigDict
 
 from em_core.evaluation.intervals import clopper_pearson
+from em_core.retrieval.folder import MANIFEST
 
 PromiseStatus = Literal["shown", "open", "broken", "unlabelled"]
 ErrorKind = Literal["wrong_match", "match_of_unseen", "missed", "wrong_suggestion"]
@@ -121,6 +124,12 @@ class Costs(_Figures):
     """a record that a steward looks at"""
     miss: float = 5.0
     """a record of the reference that gets no identifier"""
+
+    @classmethod
+    def of_matcher(cls, folder: Path) -> Costs:
+        """The costs that a matcher's policy was fitted with (setting `policy.costs`), or the defaults where it had none."""
+        policy = json.loads((Path(folder) / MANIFEST).read_text(encoding="utf-8"))["policy"]
+        return cls(**(policy["settings"]["costs"] or {}))
 
 
 class ThresholdRow(_Figures):

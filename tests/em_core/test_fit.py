@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from em_core.decision.costs import CostSettings
+from em_core.evaluation import Costs
 from em_core.fit import Fitted, fit
 from em_core.matcher import Matcher
 from em_core.pairs.noise import perturb
@@ -29,7 +30,7 @@ def labelled_fit(
     # No rule decides, so that the scorer has work.
     settings.policy.rung_labels = 1_000_000
     settings.policy.precision, settings.policy.source_labels = 0.95, 50
-    settings.policy.costs = CostSettings(wrong_match=20, review=1, miss=5)
+    settings.policy.costs = CostSettings(wrong_match=30, review=1, miss=5)
     labels = pd.concat([feed(reference, "crm", 1), feed(reference.head(300), "invoices", 2)], ignore_index=True)
     folder = tmp_path_factory.mktemp("labelled") / "m"
     fitted = fit(
@@ -47,6 +48,7 @@ def test_labels_certify_and_the_manifest_says_so(labelled_fit: tuple[Fitted, Mat
     assert "crm" in policy.sources and fitted.report["sources"] == policy.sources_in_words()
     assert fitted.report["calibration"]["chosen"] == policy.calibration.model_dump(mode="json")
     assert fitted.report["costs"]["all_to_review"] == 1000
+    assert matcher.folder is not None and Costs.of_matcher(matcher.folder) == Costs(wrong_match=30, review=1, miss=5)
     assert any("1,000 records" in sentence for sentence in fitted.report["promises"])
 
 
