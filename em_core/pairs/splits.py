@@ -11,7 +11,7 @@ import pandas as pd
 from em_core.errors import UserError
 
 # Who learns from an entity: Ditto, the scorer, or the thresholds.
-SHARES: Mapping[str, float] = {"ditto": 0.35, "ditto_valid": 0.05, "scorer": 0.35, "valid": 0.25}
+SHARES: Mapping[str, float] = {"ditto": 0.3, "ditto_valid": 0.05, "scorer": 0.3, "valid": 0.35}
 
 
 def unit_interval(keys: Iterable[str], seed: int, purpose: str) -> np.ndarray:

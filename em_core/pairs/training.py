@@ -21,7 +21,7 @@ _FEW_LABELS = 1_000
 class PairSettings(BaseModel):
     """How many training records are made and what they look like."""
 
-    queries: int = Field(12_000, ge=1, description="training records made by the noise model")
+    queries: int = Field(16_000, ge=1, description="training records made by the noise model")
     hidden_share: float = Field(
         0.25, ge=0, lt=1, description="share of them whose entity is hidden: true none-of-these"
     )
