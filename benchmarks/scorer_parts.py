@@ -1,9 +1,10 @@
 """What each part of the scorer buys: the same candidates, scored with one family of features or one model left out.
 
-    python benchmarks/scorer_parts.py --data DIR [--country] [--parts NAME ...]
+    python benchmarks/scorer_parts.py --data DIR [--country] [--labels N] [--parts NAME ...]
 
-Data and rules as in `companies.py`; lexical candidates, no Ditto. Models learn from the training queries' scorer share; figures are of the
-validation queries, known ones of their listing's own row left out ("not primary"). Log loss is that of the best candidate being right.
+Data and rules as in `companies.py`; no Ditto. Models learn from N of the training queries, as a fit without Ditto does (thresholds'
+share left out); figures are of the validation queries, known ones of their listing's own row left out ("not primary"). Log loss
+is that of the best candidate being right.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from em_core.settings import FitSettings
 from em_core.text.profile import profile
 
 SEED = FitSettings().pairs.seed
+_LEXICAL = "candidates by n-grams alone"
 FAMILIES: dict[str, tuple[str, ...]] = {
     "words side by side": ("aligned_query", "aligned_entity", "unexplained_query", "unexplained_entity", "aligned_gap"),
     "word rarity": ("shared_query", "shared_entity", "rarest_missing_query", "rarest_missing_entity", "rarity_query"),
@@ -35,8 +37,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
                         "full_ratio", "prefix"),
     "legal form and designators": ("same_form", "same_kind", "form_agreement", "country_of_form", "same_designators",
                                    "same_class", "same_numbers"),
-    "the list of candidates": ("rank", "lexical_gap", "core_gap", "aligned_gap", "crowd", "namesakes"),
+    "the list of candidates": ("rank", "lexical_gap", "vector_gap", "core_gap", "aligned_gap", "crowd", "namesakes"),
     "country and its form": ("same_country", "country_of_form"),
+    "the meaning of names": ("vector", "vector_gap"),
 }  # fmt: skip
 
 
@@ -107,25 +110,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--country", action="store_true", help="queries keep their country")
+    parser.add_argument("--labels", type=int, default=10_000, help="training queries, chosen by chance")
     parser.add_argument("--parts", nargs="*", help="rows of the table; default: all")
     arguments = parser.parse_args()
     reference, train_frame, valid_frame = load(arguments.data, None)
     prepared = prepare_reference(reference.drop(columns=["group_id"]))
-    engine = Engine(CandidateIndex.build(prepared, RetrievalSettings(encoder=None)), None)
-    train, valid = (side(engine, reference, frame, arguments.country) for frame in (train_frame, valid_frame))
-    share, more = ("scorer",), ("scorer", "ditto", "ditto_valid")
+    train_frame = train_frame.sample(min(arguments.labels, len(train_frame)), random_state=0).reset_index(drop=True)
+    index = CandidateIndex.build(prepared, RetrievalSettings())
+    share, half = ("scorer", "ditto", "ditto_valid"), ("scorer",)
     rows: dict[str, tuple[tuple[str, ...], tuple[str, ...], bool, str]] = {
         "everything": (share, (), True, "list"),
+        "half of the labels": (half, (), True, "list"),
         "pair model alone": (share, (), True, "pair"),
         "none of these not learned": (share, (), False, "list"),
         **{f"without {name}": (share, columns, True, "list") for name, columns in FAMILIES.items()},
-        "everything, twice the labels": (more, (), True, "list"),
+        _LEXICAL: (share, ("vector", "vector_gap"), True, "list"),
     }
     print(
         "| scorer | log loss | top-1 | R@P99 | R@P95 | top-1, not primary | R@P99 | R@P95 | seconds |\n|" + "---|" * 9
     )
+    searched: RetrievalSettings | None = None
     for name in arguments.parts or rows:
         splits, dropped, none, model = rows[name]
+        wanted = RetrievalSettings(encoder=None, keys=()) if name == _LEXICAL else index.settings
+        if wanted != searched:
+            engine, searched = Engine(index.with_settings(wanted), None), wanted
+            train, valid = (side(engine, reference, frame, arguments.country) for frame in (train_frame, valid_frame))
         start = time.perf_counter()
         probability = scored(train, valid, splits, dropped, none)[model]
         print(line(name, valid, probability, time.perf_counter() - start), flush=True)
