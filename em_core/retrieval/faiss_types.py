@@ -19,6 +19,8 @@ Kind = Literal["auto", "flat", "pq", "ivf"]
 
 # Rows times dimensions up to which exact search, fine and coarse codes are taken; speeds and losses in docs/benchmarks.md.
 _EXACT, _FINE, _COARSE = 30_000_000, 128_000_000, 512_000_000
+# The least dimensions that are worth turning to the principal ones.
+_TURNED = 128
 # The least vectors that FAISS trains codes on without complaint, and those of a list.
 _TRAINED, _LISTED = 39 * 16, 64
 _SAMPLE = 65_536
@@ -45,8 +47,9 @@ class Plan:
 def choose(rows: int, dimensions: int, kind: Kind = "auto") -> Plan:
     """The index for so many distinct vectors: a pure function of the size, unless `kind` says which.
 
-    Flat while exact search is cheap; then codes of a nibble for each 2, then for each 4 dimensions, all of them read; then lists of
-    such codes, of which some are read. Fewer than 624 vectors are always searched exactly: codes cannot be trained on them.
+    Flat while exact search is cheap; then codes, all of them read: a nibble for each 2 of five eighths, then of half the dimensions, the
+    principal ones turned at random so that all codes carry alike; then lists of codes, of which some are read. Fewer than 624 vectors are
+    always searched exactly: codes cannot be trained on them.
     """
     size, work = f"{rows:,} vectors of {dimensions}", rows * dimensions
     if rows < _TRAINED or dimensions < 2:
@@ -55,9 +58,11 @@ def choose(rows: int, dimensions: int, kind: Kind = "auto") -> Plan:
     if kind == "flat" or (not wanted and work <= _EXACT):
         return Plan("flat", f"{size}: " + ("exact search is wanted" if wanted else "exact search is cheap"))
     if kind == "pq" or (not wanted and work <= _COARSE):
-        fine = work <= _FINE
         reason = "codes are wanted" if wanted else "exact search is slow, all codes can be read"
-        return Plan("pq", f"{size}: {reason}", f"PQ{_parts(dimensions, 2 if fine else 4)}x4fs", 5 if fine else 10)
+        if dimensions < _TURNED:
+            return Plan("pq", f"{size}: {reason}", f"PQ{_parts(dimensions, 2)}x4fs", 5)
+        parts, deeper = (dimensions * 5 // 16, 5) if work <= _FINE else (dimensions // 4, 7)
+        return Plan("pq", f"{size}: {reason}", f"PCAR{2 * parts},PQ{parts}x4fs", deeper)
     reason = "lists are wanted" if wanted else "too many codes to read them all"
     lists = min(int(2 * np.sqrt(rows)), rows // _LISTED)
     return Plan("ivf", f"{size}: {reason}", f"IVF{lists},PQ{_parts(dimensions, 2)}x4fs", 5)

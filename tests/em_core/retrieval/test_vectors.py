@@ -98,16 +98,18 @@ def test_each_type_finds_what_it_says_it_finds(kind: Kind) -> None:
     np.testing.assert_allclose(cosine, (queries[query] * vectors[row]).sum(axis=1), atol=2e-3)
 
 
-@pytest.mark.parametrize("kind", ["pq", "ivf"])
-def test_coded_types_are_deterministic_saved_and_changed_without_a_trace(kind: Kind, tmp_path: Path) -> None:
-    vectors, queries = unit(CODED), unit(40, seed=1)
+@pytest.mark.parametrize(("kind", "dimensions"), [("pq", 16), ("ivf", 16), ("pq", 128)])
+def test_coded_types_are_deterministic_saved_and_changed_without_a_trace(
+    kind: Kind, dimensions: int, tmp_path: Path
+) -> None:
+    vectors, queries, new = (unit(n, dimensions, seed) for seed, n in enumerate((CODED, 40, 50)))
     index = VectorIndex.build(vectors, kind)
+    assert ("PCAR" in index.facts.factory) == (dimensions == 128)
     before = answers(index, queries, 10)
     assert before == answers(VectorIndex.build(vectors, kind), queries, 10)
     index.save(tmp_path / "vectors")
     loaded = VectorIndex.load(tmp_path / "vectors")
     assert loaded.facts == index.facts and answers(loaded, queries, 10) == before
-    new = unit(50, seed=2)
     loaded.add(new)
     # An added row is found by its own vector.
     assert [found[0] for found in answers(loaded, new, 1)] == list(range(CODED, CODED + 50))
@@ -165,7 +167,7 @@ def test_wrong_shapes_are_refused_and_change_nothing() -> None:
 def test_the_type_follows_the_size() -> None:
     kinds = [choose(rows, 256).kind for rows in (0, 500, 100_000, 400_000, 1_900_000, 10_000_000)]
     assert kinds == ["flat", "flat", "flat", "pq", "pq", "ivf"]
-    assert choose(400_000, 256).factory == "PQ128x4fs" and choose(1_900_000, 256).factory == "PQ64x4fs"
+    assert [choose(n, 256).factory for n in (400_000, 1_900_000)] == ["PCAR160,PQ80x4fs", "PCAR128,PQ64x4fs"]
     assert choose(400_000, 256, "flat").kind == "flat" and choose(5_000, 256, "ivf").kind == "ivf"
     assert all("vectors of 256" in choose(rows, 256).reason for rows in (10, 10**5, 10**6, 10**7))
 
@@ -175,5 +177,6 @@ def test_every_plan_can_be_built(rows: int, dimensions: int, kind: Kind) -> None
     plan = choose(rows, dimensions, kind)
     assert plan.kind == kind or kind == "auto" or plan.kind == "flat"
     if plan.factory:
-        parts = int(plan.factory.split("PQ")[1].split("x")[0])
-        assert dimensions % parts == 0
+        turned, codes = plan.factory.rsplit("PQ", 1)
+        kept = int(turned[4:-1]) if turned.startswith("PCAR") else dimensions
+        assert kept <= dimensions and kept % int(codes.split("x")[0]) == 0
