@@ -79,7 +79,7 @@ def build(encoder: str | None, folder: Path) -> dict[str, object]:
     """Build and save an index of the reference in `folder`."""
     reference = read_reference(folder / "reference.parquet")
     start = time.perf_counter()
-    index = CandidateIndex.build(reference, RetrievalSettings(encoder=encoder))
+    index = CandidateIndex.build(reference, RetrievalSettings(encoder=encoder, vector_candidates=20))
     seconds, used = time.perf_counter() - start, peak()
     index.save(folder / "index")
     size = sum(p.stat().st_size for p in (folder / "index").rglob("*") if p.is_file())
@@ -104,7 +104,7 @@ def search(encoder: str | None, exact: int, folder: Path) -> dict[str, object]:
         "exact n-grams": RetrievalSettings(encoder=None, keys=(), posting_budget=None),
     }
     if encoder is not None:
-        ways["vectors"] = RetrievalSettings(encoder=encoder, lexical=False, keys=())
+        ways["vectors"] = RetrievalSettings(encoder=encoder, lexical=False, keys=(), vector_candidates=20)
     for name, settings in ways.items():
         mine = records.iloc[:exact] if name == "exact n-grams" else records
         searched = index.with_settings(settings)

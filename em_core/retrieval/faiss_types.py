@@ -44,6 +44,11 @@ class Plan:
     deeper: int = 1
 
 
+def cheap(rows: int, dimensions: int) -> bool:
+    """Whether all of so many vectors can be searched exactly at little cost."""
+    return rows * dimensions <= _EXACT
+
+
 def choose(rows: int, dimensions: int, kind: Kind = "auto") -> Plan:
     """The index for so many distinct vectors: a pure function of the size, unless `kind` says which.
 
@@ -55,7 +60,7 @@ def choose(rows: int, dimensions: int, kind: Kind = "auto") -> Plan:
     if rows < _TRAINED or dimensions < 2:
         return Plan("flat", f"{size}: too few for codes")
     wanted = kind != "auto"
-    if kind == "flat" or (not wanted and work <= _EXACT):
+    if kind == "flat" or (not wanted and cheap(rows, dimensions)):
         return Plan("flat", f"{size}: " + ("exact search is wanted" if wanted else "exact search is cheap"))
     if kind == "pq" or (not wanted and work <= _COARSE):
         reason = "codes are wanted" if wanted else "exact search is slow, all codes can be read"

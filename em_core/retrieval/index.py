@@ -17,7 +17,7 @@ from em_core.files import atomic_folder, fingerprint
 from em_core.retrieval.arrays import open_array, save_array
 from em_core.retrieval.encoders import NameEncoder, check_encoder, make_encoder, open_encoder, save_encoder
 from em_core.retrieval.entity_names import entity_names
-from em_core.retrieval.faiss_types import Kind
+from em_core.retrieval.faiss_types import Kind, cheap
 from em_core.retrieval.folder import MANIFEST, StoredTable, check_manifest, list_files, read_reference
 from em_core.retrieval.fusion import best_of, fused, ranked, shared_keys
 from em_core.retrieval.keys import KEYS, KeyCode, KeyTable, key_check, names_of_keys
@@ -31,6 +31,7 @@ _FORMAT = 4
 _VECTORS, _ENCODER = "vectors", "encoder"
 # Queries worked on at a time: bounds the memory.
 _QUERIES = 2048
+_VECTOR_CANDIDATES = 20
 
 _NOTHING = pd.DataFrame(
     {
@@ -58,8 +59,10 @@ class RetrievalSettings(BaseModel):
         KEYS, description="shared keys that propose candidates; none leaves the key channel out"
     )
     per_channel: int = Field(20, ge=1, description="candidates that character n-grams propose")
-    vector_candidates: int = Field(
-        20, ge=0, description="candidates that vectors propose; 0 = they only weigh those of the other channels"
+    vector_candidates: int | None = Field(
+        None,
+        ge=0,
+        description="candidates that vectors propose; 0 = they only weigh those of the other channels; null = 20, or 0 for many names",
     )
     per_key: int = Field(3, ge=1, description="candidates that one shared key proposes, the most similar names first")
     candidates: int = Field(20, ge=1, description="candidates kept after fusion")
@@ -126,9 +129,10 @@ class CandidateIndex:
         encoder = vector = None
         if settings.encoder is not None:
             encoder = make_encoder(settings.encoder, documents, progress)
+            vectors = encoder.encode(documents, progress)
             # Vectors that are never searched need no FAISS index.
-            kind: Kind = settings.vector_index if settings.vector_candidates else "flat"
-            vector = VectorIndex.build(encoder.encode(documents, progress), kind)
+            kind: Kind = settings.vector_index if _proposals(settings, *vectors.shape) else "flat"
+            vector = VectorIndex.build(vectors, kind)
         return cls(
             settings,
             len(reference),
@@ -204,8 +208,9 @@ class CandidateIndex:
             named.append(query * self.entities + entity)
         if self.vector is not None and settings.encoder is not None and (texts != "").any():
             vectors = self._encode(texts)
-            if settings.vector_candidates:
-                query, row = self.vector.search(vectors, settings.vector_candidates + int((hidden >= 0).any()))
+            proposals = _proposals(settings, *self.vector.stored.shape)
+            if proposals:
+                query, row = self.vector.search(vectors, proposals + int((hidden >= 0).any()))
                 seen = (texts[query] != "") & (self.owner[row] != hidden[query])
                 named.append(query[seen] * self.entities + self.owner[row[seen]])
         query, entity, code = self.keys.find(records, settings.keys)
@@ -398,6 +403,17 @@ class CandidateIndex:
             _profile=StoredTable(folder / "profile.parquet", manifest["files"]["profile.parquet"], read_profile),
             _version=manifest["version"],
         )
+
+
+def _proposals(settings: RetrievalSettings, rows: int, dimensions: int) -> int:
+    """How many candidates vectors propose.
+
+    Among many names the nearest vectors are other firms': there they find no more than n-grams and keys (docs/benchmarks.md), at twice the
+    cost.
+    """
+    if settings.vector_candidates is not None:
+        return settings.vector_candidates
+    return _VECTOR_CANDIDATES if cheap(rows, dimensions) else 0
 
 
 def _names(profiled: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
