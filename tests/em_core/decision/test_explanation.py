@@ -65,7 +65,9 @@ def test_records_of_the_scorer_carry_short_reasons(matcher: Matcher, results: pd
     scorer = results["stage"] == "scorer"
     plausible = scorer & (results["confidence"] >= matcher.scorer.settings.open_low)
     told = said.map(lambda item: bool({"for", "against"} & set(item)))
-    assert plausible.sum() > 50 and told[plausible].mean() > 0.9 and not told[~plausible].any()
+    # Where nothing plainly speaks, nothing is told; a match always has something that does.
+    assert plausible.sum() > 50 and told[plausible].mean() > 0.8 and not told[~plausible].any()
+    assert said[scorer & (results["decision"] == "auto_match")].map(lambda item: "for" in item).all()
     for item in said[plausible]:
         assert all(moved > 0 for moved in item.get("for", {}).values())
         assert all(moved < 0 for moved in item.get("against", {}).values())
