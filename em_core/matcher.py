@@ -12,7 +12,7 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -33,6 +33,8 @@ from em_core.decision.groups import group_ties
 from em_core.decision.policy import DecisionPolicy
 from em_core.decision.scorer import Scorer, ScorerSettings
 from em_core.ditto.serialise import serialise
+from em_core.errors import UserError
+from em_core.files import atomic_folder
 from em_core.retrieval.folder import MANIFEST, check_manifest, digest
 from em_core.retrieval.index import CandidateIndex
 from em_core.retrieval.products import place_in_run
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from em_core.ditto.predict import DittoModel
 
 log = logging.getLogger(__name__)
-_FORMAT = 3
+_FORMAT = 4
 _CHUNK = 4096
 
 
@@ -97,15 +99,22 @@ class Engine:
         self.features = PairFeatures(index.profile)
         self.exact = ExactStage.build(index.profile, index.reference["aliases"])
 
-    def candidates(
+    def search(
         self, records: pd.DataFrame, hidden: np.ndarray | None, wanted: np.ndarray, timings: Timings
-    ) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Candidates and pair features of the records that are `wanted` (n,) bool; `query` is a position in `records`."""
+    ) -> pd.DataFrame:
+        """Candidates of the records that are `wanted` (n,) bool; `query` is a position in `records`."""
         rows = np.flatnonzero(wanted)
         start = time.perf_counter()
         found = self.index.search(records.iloc[rows], None if hidden is None else hidden[rows])
         found["query"] = rows[found["query"].to_numpy()]
         timings.add("retrieve", start)
+        return found
+
+    def candidates(
+        self, records: pd.DataFrame, hidden: np.ndarray | None, wanted: np.ndarray, timings: Timings
+    ) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Candidates (see `search`) and their pair features."""
+        found = self.search(records, hidden, wanted, timings)
         start = time.perf_counter()
         features = self.features(records, found)
         timings.add("features", start)
@@ -149,24 +158,52 @@ class Matcher:
         """Digest of the reference that the index holds."""
         return self.engine.index.version
 
+    @property
+    def model_version(self) -> str:
+        """Digest of the fitted model alone: what decides, whatever reference it is given."""
+        return str(self.manifest["model_version"])
+
     def match(
-        self, source: pd.DataFrame, *, run_id: str | None = None, progress: bool = False, timings: Timings | None = None
+        self,
+        source: pd.DataFrame,
+        *,
+        run_id: str | None = None,
+        progress: bool = False,
+        timings: Timings | None = None,
+        seen: Callable[[ExactHits, pd.DataFrame], None] | None = None,
     ) -> pd.DataFrame:
         """One result row (see `em_core.schema.RESULT`) for each row of a prepared source table, in the same order.
 
-        Works through the records in chunks; a record's result does not depend on the records beside it.
+        Works through the records in chunks; a record's result does not depend on the records beside it. `seen` is shown each chunk's
+        exact findings and candidates (see `offers`).
         """
         timings = timings or Timings()
         run_id = run_id or uuid.uuid4().hex
-        parts = list(self._chunks(source, run_id, progress, timings))
-        return pd.concat(parts, ignore_index=True)
-
-    def _chunks(self, source: pd.DataFrame, run_id: str, progress: bool, timings: Timings) -> Iterator[pd.DataFrame]:
+        parts = []
         with tqdm(total=len(source), desc="matching", unit="record", disable=not progress) as bar:
             for start in range(0, len(source), _CHUNK):
                 chunk = source.iloc[start : start + _CHUNK].reset_index(drop=True)
-                yield self._match(chunk, run_id, timings)
+                results, scored = self._match(chunk, run_id, timings)
+                if seen is not None:
+                    seen(scored.hits, scored.candidates)
+                parts.append(results)
                 bar.update(len(chunk))
+        return pd.concat(parts, ignore_index=True)
+
+    def offers(self, source: pd.DataFrame, timings: Timings) -> Iterator[tuple[ExactHits, pd.DataFrame]]:
+        """What the reference offers each chunk of records, as `match` would see it: exact findings and candidates, nothing scored."""
+        for start in range(0, len(source), _CHUNK):
+            records, hits, wanted = self._looked_up(source.iloc[start : start + _CHUNK].reset_index(drop=True), timings)
+            yield hits, self.engine.search(records, None, wanted, timings)
+
+    def _looked_up(self, source: pd.DataFrame, timings: Timings) -> tuple[pd.DataFrame, ExactHits, np.ndarray]:
+        """Profiles, exact findings, and (n,) bool: the records that no rule decides and that have a name."""
+        start = time.perf_counter()
+        records = profile(source)
+        hits = self.engine.exact(records)
+        done = hits.first(self.policy.automatic_rungs())[0] != ""
+        timings.add("exact", start)
+        return records, hits, ~done & (records["full"] != "").to_numpy()
 
     @cached_property
     def attributor(self) -> Attributor:
@@ -195,14 +232,10 @@ class Matcher:
         found = self.attributor(scored.features, scored.query, scored.pair, scored.ditto, best[told])
         return dict(zip(rows[told].tolist(), short_reasons(found.parts, found.seen), strict=True))
 
-    def _match(self, source: pd.DataFrame, run_id: str, timings: Timings) -> pd.DataFrame:
-        start = time.perf_counter()
-        records = profile(source)
-        hits = self.engine.exact(records)
+    def _match(self, source: pd.DataFrame, run_id: str, timings: Timings) -> tuple[pd.DataFrame, Scored]:
+        records, hits, wanted = self._looked_up(source, timings)
         bad_input = (records["full"] == "").to_numpy()
-        done = hits.first(self.policy.automatic_rungs())[0] != ""
-        timings.add("exact", start)
-        scored = self._score(source, records, hits, ~done & ~bad_input, timings)
+        scored = self._score(source, records, hits, wanted, timings)
         start = time.perf_counter()
         identifier = scored.features["same_identifier"].to_numpy()
         system = source["source_system"].to_numpy(dtype=object)
@@ -244,7 +277,7 @@ class Matcher:
             columns=list(RESULT.columns),
         )
         timings.add("decide", start)
-        return results
+        return results, scored
 
     def candidates(self, source: pd.DataFrame, best: int = 10) -> pd.DataFrame:
         """The most probable candidates of each row of a prepared source table, whatever the exact stage and the thresholds say.
@@ -375,6 +408,43 @@ def write_matcher(
         "files": files,
     }
     parts = {name: manifest[name] for name in ("inputs", "settings", "policy")}
-    manifest["matcher_version"] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    manifest["model_version"] = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    manifest["matcher_version"] = _matcher_version(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1, default=str), encoding="utf-8")
+    return str(manifest["matcher_version"])
+
+
+def _matcher_version(manifest: dict[str, Any]) -> str:
+    """The model's version on the reference that it was fitted on, else a digest of model and reference."""
+    model, reference = str(manifest["model_version"]), str(manifest["reference_version"])
+    if reference == manifest["inputs"]["reference"]:
+        return model
+    return hashlib.sha256(f"{model} {reference}".encode()).hexdigest()[:12]
+
+
+def with_index(matcher: Path, index: Path, output: Path) -> str:
+    """Write the matcher of `matcher` with the candidate index of `index`, another state of the reference, to `output`; its version.
+
+    Scorer, thresholds and Ditto stay as fitted. `output` may be `matcher` itself. Raises `UserError` if the index was built with
+    settings of retrieval that the model was not fitted with, or either folder is damaged.
+    """
+    manifest = check_manifest(matcher, _FORMAT)
+    found = CandidateIndex.load(index)
+    fitted, built = manifest["settings"]["retrieval"], found.settings.model_dump(mode="json")
+    other = sorted(name for name in {*fitted, *built} if fitted.get(name) != built.get(name))
+    if other:
+        raise UserError(
+            f"{index}: built with another setting retrieval.{other[0]} than the model was fitted with; fit again"
+        )
+    with atomic_folder(output, marker=MANIFEST) as new:
+        for part in sorted(Path(matcher).iterdir()):
+            if part.is_dir() and part.name != "index":
+                shutil.copytree(part, new / part.name)
+            elif part.is_file() and part.name != MANIFEST:
+                shutil.copy2(part, new / part.name)
+        shutil.copytree(index, new / "index")
+        manifest["files"][f"index/{MANIFEST}"] = digest(new / "index" / MANIFEST)
+        manifest |= {"reference_version": found.version, "reference_rows": found.entities}
+        manifest["matcher_version"] = _matcher_version(manifest)
+        (new / MANIFEST).write_text(json.dumps(manifest, indent=1), encoding="utf-8")
     return str(manifest["matcher_version"])

@@ -36,8 +36,27 @@ def fingerprint(frame: pd.DataFrame) -> str:
 
 def fingerprint_rows(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     """One digest of 16 hexadecimal digits for each row's values in `columns`, in that order; shape (rows,), text."""
-    digits = hash_rows(frame, columns).astype(">u8").tobytes().hex()
+    return hex_digits(hash_rows(frame, columns))
+
+
+def hex_digits(hashes: np.ndarray) -> np.ndarray:
+    """(n,) 64-bit hashes as texts of 16 hexadecimal digits."""
+    digits = hashes.astype(">u8").tobytes().hex()
     return np.array([digits[i : i + 2 * _BYTES] for i in range(0, len(digits), 2 * _BYTES)], dtype=f"<U{2 * _BYTES}")
+
+
+def combine_hashes(hashes: np.ndarray, owner: np.ndarray, place: np.ndarray, owners: int) -> np.ndarray:
+    """(owners,) one 64-bit hash for each owner's items, each counted with its place (from 0).
+
+    hashes, owner, place: (items,), sorted by owner; an owner without items has the same hash as any other.
+    """
+    placed = _mix(hashes + (place.astype(np.uint64) + np.uint64(1)) * _STEP)
+    counts = np.bincount(owner, minlength=owners)
+    sums, filled = np.zeros(owners, dtype=np.uint64), counts > 0
+    if filled.any():
+        starts = np.cumsum(counts) - counts
+        sums[filled] = np.add.reduceat(placed, starts[filled])
+    return _mix(sums + counts.astype(np.uint64))
 
 
 def hash_rows(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
@@ -129,13 +148,9 @@ def _lists(values: np.ndarray) -> np.ndarray:
     lengths = np.fromiter((len(v) for v in values), dtype=np.int64, count=len(values))
     items = np.fromiter(chain.from_iterable(values), dtype=object, count=int(lengths.sum()))
     starts = np.cumsum(lengths) - lengths
-    places = (np.arange(len(items)) - np.repeat(starts, lengths)).astype(np.uint64)
-    placed = _mix(_cell_hashes(pd.Series(items, dtype=object)) + (places + np.uint64(1)) * _STEP)
-    sums = np.zeros(len(values), dtype=np.uint64)
-    filled = lengths > 0
-    if filled.any():
-        sums[filled] = np.add.reduceat(placed, starts[filled])
-    return _mix(sums + lengths.astype(np.uint64))
+    owner = np.repeat(np.arange(len(values)), lengths)
+    places = np.arange(len(items)) - np.repeat(starts, lengths)
+    return combine_hashes(_cell_hashes(pd.Series(items, dtype=object)), owner, places, len(values))
 
 
 def _encode(value: Any) -> str:
