@@ -27,6 +27,7 @@ DIGESTS = {
     "candidates_digest": "fingerprint of what the reference offered it: exact findings and ranked candidates, with their content",
     "model_version": "the fitted model (scorer, Ditto, thresholds) that decided",
     "checked_version": "the matcher under which the decision was last found to stand",
+    "decided_because": "why the record was matched when it was decided: new, record, candidates, model or asked",
 }
 REUSED, NEW, RECORD, CANDIDATES, MODEL, ASKED = "reused", "new", "record", "candidates", "model", "asked"
 WHY = {
@@ -95,15 +96,9 @@ def rematch(
             again = np.flatnonzero(reason != REUSED)
             rows = before.iloc[mine].reset_index(drop=True).assign(checked_version=matcher.version)
             if len(again):
-                rows = _matched_again(
-                    matcher,
-                    chunk.iloc[again].reset_index(drop=True),
-                    digests[mine][again],
-                    run_id,
-                    timings,
-                    rows,
-                    again,
-                )
+                about = {"record_digest": digests[mine][again], "decided_because": reason[again]}
+                records = chunk.iloc[again].reset_index(drop=True)
+                rows = _with(rows, again, _decided(matcher, records, run_id, timings).assign(**about))
             parts.append(rows)
             bar.update(len(chunk))
     columns = [*RESULT.columns, *DIGESTS]
@@ -112,16 +107,8 @@ def rematch(
     return Rematched(results.assign(**numbers, matched_at=pd.to_datetime(results["matched_at"], utc=True)), why)
 
 
-def _matched_again(
-    matcher: Matcher,
-    records: pd.DataFrame,
-    digests: np.ndarray,
-    run_id: str | None,
-    timings: Timings,
-    rows: pd.DataFrame,
-    again: np.ndarray,
-) -> pd.DataFrame:
-    """`rows` with the rows at the places `again` decided anew."""
+def _decided(matcher: Matcher, records: pd.DataFrame, run_id: str | None, timings: Timings) -> pd.DataFrame:
+    """Results of these records with what is known of them but the digest of the record."""
     offered: list[np.ndarray] = []
     content = entity_hashes(matcher)
     fresh = matcher.match(
@@ -130,16 +117,19 @@ def _matched_again(
         timings=timings,
         seen=lambda hits, found: offered.append(_offered(hits, found, content)),
     )
-    fresh = fresh.assign(
-        record_digest=digests,
+    return fresh.assign(
         candidates_digest=np.concatenate(offered),
         model_version=matcher.model_version,
         checked_version=matcher.version,
     )
-    kept = np.setdiff1d(np.arange(len(rows)), again)
+
+
+def _with(rows: pd.DataFrame, places: np.ndarray, fresh: pd.DataFrame) -> pd.DataFrame:
+    """`rows` with those at `places` replaced by `fresh`."""
+    kept = np.setdiff1d(np.arange(len(rows)), places)
     if not len(kept):
         return fresh
-    order = np.argsort(np.r_[kept, again], kind="stable")
+    order = np.argsort(np.r_[kept, places], kind="stable")
     return pd.concat([rows.iloc[kept], fresh], ignore_index=True).iloc[order].reset_index(drop=True)
 
 
@@ -196,23 +186,24 @@ def _before(previous: pd.DataFrame | None, place: np.ndarray) -> pd.DataFrame:
     return rows
 
 
-def flips(before: pd.DataFrame, after: pd.DataFrame, why: np.ndarray) -> pd.DataFrame:
+def flips(before: pd.DataFrame, after: pd.DataFrame) -> pd.DataFrame:
     """What changed for whom: one row for each record whose identifier or decision is not what it was, or that came or went.
 
-    before, after: result contract; why (len(after),): see `WHY`. Columns: the key, `change` (`new`, `gone`, `identifier`,
+    before: result contract; after: the same with `decided_because`. Columns: the key, `change` (`new`, `gone`, `identifier`,
     `decision`), `why`, and identifier, name, decision, method, confidence and matcher version, each `old_` and `new_`.
     """
     told = ("matched_entity_id", "matched_name", "decision", "method", "confidence", "matcher_version")
     key = list(RESULT.key)
     old = before[[*key, *told]].rename(columns={c: f"old_{c}" for c in told})
-    new = after[[*key, *told]].rename(columns={c: f"new_{c}" for c in told}).assign(why=why)
+    new = after[[*key, *told]].rename(columns={c: f"new_{c}" for c in told})
+    new = new.assign(why=after["decided_because"].map(WHY))
     both = old.merge(new, on=key, how="outer", indicator=True)
     came, went = (both["_merge"] == "right_only").to_numpy(), (both["_merge"] == "left_only").to_numpy()
     other_id = _differs(both["old_matched_entity_id"], both["new_matched_entity_id"])
     other = _differs(both["old_decision"], both["new_decision"])
     both["change"] = np.select([came, went, other_id, other], ["new", "gone", "identifier", "decision"], default="")
+    both["why"] = both["why"].astype(object)
     both.loc[went, "why"] = "the record is not delivered any more"
-    both["why"] = both["why"].map(lambda code: WHY.get(code, code))
     columns = [*key, "change", "why", *(f"{side}_{c}" for c in told for side in ("old", "new"))]
     return both.loc[both["change"] != "", columns].reset_index(drop=True)
 

@@ -6,7 +6,7 @@ import logging
 import random
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -70,15 +70,15 @@ class TableStore(Protocol):
         frame: pd.DataFrame,
         key: Sequence[str],
         *,
-        scope: Mapping[str, str] | None = None,
+        scope: delta.Filter | None = None,
         ignore: Sequence[str] = (),
         schema: pa.Schema | None = None,
     ) -> UpsertCounts:
         """Make the table hold exactly the frame's row for each of the frame's keys, in one transaction.
 
         frame: columns join the table's by name; a column that the frame lacks becomes null in its rows.
-        scope: column -> value of the partition that the frame is the whole of: rows in it whose key the frame lacks
-            are deleted. Every row of the frame must lie in it.
+        scope: column -> value, or values, of the partitions that the frame is the whole of: rows in them whose key the
+            frame lacks are deleted. Every row of the frame must lie in them.
         ignore: columns that alone are no change, such as a run id: a row that differs in nothing else stays as it was.
         schema: types (and `comment` metadata) for the columns; without it they follow `em_core.storage.arrow`.
         When nothing changes, nothing is written. Raises `UserError` on a missing or repeated key, or a value that does
@@ -139,7 +139,7 @@ class DeltaStore:
         frame: pd.DataFrame,
         key: Sequence[str],
         *,
-        scope: Mapping[str, str] | None = None,
+        scope: delta.Filter | None = None,
         ignore: Sequence[str] = (),
         schema: pa.Schema | None = None,
     ) -> UpsertCounts:
@@ -202,22 +202,26 @@ def _check_keys(rows: pa.Table, key: Sequence[str], table: str) -> None:
         raise UserError(f"{table}, row {position + 1}: duplicate key ({shown})")
 
 
-def _check_scope(rows: pa.Table, scope: Mapping[str, str], table: str) -> None:
+def _check_scope(rows: pa.Table, scope: delta.Filter, table: str) -> None:
     for name, value in scope.items():
         if name not in rows.column_names:
             raise ValueError(f"{table}: the scope names column {name!r}, which the rows lack")
-        outside = from_arrow(rows.select([name]))[name] != value
+        outside = ~from_arrow(rows.select([name]))[name].isin(_values(value))
         if outside.any():
             raise ValueError(
                 f"{table}, row {int(outside.to_numpy().argmax()) + 1}: lies outside the scope {name}={value!r}"
             )
 
 
+def _values(value: str | Sequence[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
 def _plan(
     target: delta.DeltaTable,
     rows: pa.Table,
     key: Sequence[str],
-    scope: Mapping[str, str],
+    scope: delta.Filter,
     ignore: Sequence[str],
     table: str,
 ) -> _Plan:
@@ -245,7 +249,7 @@ def _plan(
 
     gone = np.zeros(len(old), dtype=bool)
     if scope:
-        gone = np.logical_and.reduce([(old[name] == value).to_numpy(dtype=bool) for name, value in scope.items()])
+        gone = np.logical_and.reduce([old[name].isin(_values(value)).to_numpy() for name, value in scope.items()])
         gone[places[found]] = False
     key_schema = pa.schema([rows.schema.field(name) for name in key])
     return _Plan(

@@ -93,7 +93,7 @@ def test_a_changed_reference_reaches_those_whom_it_concerns(
     # What was reused is what a whole match says as well.
     whole = newer.match(source)
     assert (done.results[SAID].fillna("") == whole[SAID].fillna("")).all(axis=None)
-    told = flips(first, done.results, done.why)
+    told = flips(first, done.results)
     assert set(told["why"]) == {"the reference offers it something else"}
     assert gone in set(told["old_matched_entity_id"]) and set(told["change"]) <= {"identifier", "decision"}
     # Once checked, the next look costs no search.
@@ -113,7 +113,7 @@ def test_an_index_with_other_settings_is_refused(matcher_folder: Path, reference
 def test_flips_tell_who_came_and_went(first: pd.DataFrame) -> None:
     after = first.iloc[1:].reset_index(drop=True)
     after.loc[0, ["decision", "matched_entity_id"]] = ["review", after.loc[0, "matched_entity_id"]]
-    told = flips(first.iloc[:-1], after, np.array([REUSED] * len(after), dtype=object))
+    told = flips(first.iloc[:-1], after)
     kinds = dict(zip(told["source_id"], told["change"], strict=True))
     assert kinds[first["source_id"].iloc[0]] == "gone" and kinds[first["source_id"].iloc[-1]] == "new"
     assert list(told.columns[:2]) == list(RESULT.key)
