@@ -171,11 +171,13 @@ class Matcher:
         progress: bool = False,
         timings: Timings | None = None,
         seen: Callable[[ExactHits, pd.DataFrame], None] | None = None,
+        hidden: np.ndarray | None = None,
     ) -> pd.DataFrame:
         """One result row (see `em_core.schema.RESULT`) for each row of a prepared source table, in the same order.
 
         Works through the records in chunks; a record's result does not depend on the records beside it. `seen` is shown each chunk's
-        exact findings and candidates (see `offers`).
+        exact findings and candidates (see `offers`). `hidden` (n,): position of an entity that is not offered to the record, -1 none; for
+        evaluation, where it makes a true "none of these".
         """
         timings = timings or Timings()
         run_id = run_id or uuid.uuid4().hex
@@ -183,7 +185,8 @@ class Matcher:
         with tqdm(total=len(source), desc="matching", unit="record", disable=not progress) as bar:
             for start in range(0, len(source), _CHUNK):
                 chunk = source.iloc[start : start + _CHUNK].reset_index(drop=True)
-                results, scored = self._match(chunk, run_id, timings)
+                veiled = None if hidden is None else hidden[start : start + _CHUNK]
+                results, scored = self._match(chunk, run_id, timings, veiled)
                 if seen is not None:
                     seen(scored.hits, scored.candidates)
                 parts.append(results)
@@ -193,14 +196,17 @@ class Matcher:
     def offers(self, source: pd.DataFrame, timings: Timings) -> Iterator[tuple[ExactHits, pd.DataFrame]]:
         """What the reference offers each chunk of records, as `match` would see it: exact findings and candidates, nothing scored."""
         for start in range(0, len(source), _CHUNK):
-            records, hits, wanted = self._looked_up(source.iloc[start : start + _CHUNK].reset_index(drop=True), timings)
+            chunk = source.iloc[start : start + _CHUNK].reset_index(drop=True)
+            records, hits, wanted = self._looked_up(chunk, None, timings)
             yield hits, self.engine.search(records, None, wanted, timings)
 
-    def _looked_up(self, source: pd.DataFrame, timings: Timings) -> tuple[pd.DataFrame, ExactHits, np.ndarray]:
+    def _looked_up(
+        self, source: pd.DataFrame, hidden: np.ndarray | None, timings: Timings
+    ) -> tuple[pd.DataFrame, ExactHits, np.ndarray]:
         """Profiles, exact findings, and (n,) bool: the records that no rule decides and that have a name."""
         start = time.perf_counter()
         records = profile(source)
-        hits = self.engine.exact(records)
+        hits = self.engine.exact(records, hidden)
         done = hits.first(self.policy.automatic_rungs())[0] != ""
         timings.add("exact", start)
         return records, hits, ~done & (records["full"] != "").to_numpy()
@@ -211,9 +217,15 @@ class Matcher:
         return Attributor(self.scorer)
 
     def _score(
-        self, source: pd.DataFrame, records: pd.DataFrame, hits: ExactHits, wanted: np.ndarray, timings: Timings
+        self,
+        source: pd.DataFrame,
+        records: pd.DataFrame,
+        hits: ExactHits,
+        wanted: np.ndarray,
+        timings: Timings,
+        hidden: np.ndarray | None = None,
     ) -> Scored:
-        candidates, features = self.engine.candidates(records, None, wanted, timings)
+        candidates, features = self.engine.candidates(records, hidden, wanted, timings)
         start = time.perf_counter()
         query = candidates["query"].to_numpy()
         pair = self.scorer.pair_probability(features)
@@ -232,10 +244,12 @@ class Matcher:
         found = self.attributor(scored.features, scored.query, scored.pair, scored.ditto, best[told])
         return dict(zip(rows[told].tolist(), short_reasons(found.parts, found.seen), strict=True))
 
-    def _match(self, source: pd.DataFrame, run_id: str, timings: Timings) -> tuple[pd.DataFrame, Scored]:
-        records, hits, wanted = self._looked_up(source, timings)
+    def _match(
+        self, source: pd.DataFrame, run_id: str, timings: Timings, hidden: np.ndarray | None = None
+    ) -> tuple[pd.DataFrame, Scored]:
+        records, hits, wanted = self._looked_up(source, hidden, timings)
         bad_input = (records["full"] == "").to_numpy()
-        scored = self._score(source, records, hits, wanted, timings)
+        scored = self._score(source, records, hits, wanted, timings, hidden)
         start = time.perf_counter()
         identifier = scored.features["same_identifier"].to_numpy()
         system = source["source_system"].to_numpy(dtype=object)

@@ -86,6 +86,27 @@ def training_queries(
     return queries
 
 
+def evaluation_copies(reference: pd.DataFrame, settings: PairSettings, most: int = 4_000) -> pd.DataFrame:
+    """Noisy copies to compare fitted matchers by, columns as `training_queries` gives: of entities that no training record is made of.
+
+    Where the reference has fewer than `most` of those, entities whose training records only set thresholds join them, in other copies.
+    """
+    pick = unit_interval(reference["entity_id"], settings.seed, "pick")
+    taken = np.zeros(len(reference), dtype=bool)
+    taken[np.argsort(pick, kind="stable")[: settings.queries]] = True
+    only_judged = split_of(reference["entity_id"], settings.seed) == "valid"
+    free = np.flatnonzero(~taken | only_judged)
+    order = np.lexsort((unit_interval(reference["entity_id"], settings.seed, "evaluate")[free], taken[free]))
+    rows = reference.iloc[np.sort(free[order[:most]])].reset_index(drop=True)
+    noisy = perturb(rows, settings.seed + 2, settings.noise, reference).reindex(columns=list(SOURCE.columns))
+    noisy["source_system"], noisy["source_id"] = _NOISE, rows["entity_id"]
+    hidden = unit_interval(rows["entity_id"], settings.seed, "hide in evaluation") < settings.hidden_share
+    noisy["entity_id"] = rows["entity_id"].where(~hidden, None)
+    noisy["hidden_id"] = rows["entity_id"].where(hidden, None)
+    noisy = noisy.assign(origin=_NOISE)
+    return noisy[noisy["name"].notna()].reset_index(drop=True)
+
+
 def identifier_copies(reference: pd.DataFrame, settings: PairSettings, most: int = 2_000) -> pd.DataFrame:
     """Other noisy copies of up to `most` entities that have an identifier, with columns as `training_queries` gives.
 

@@ -7,6 +7,7 @@ version is for: `challenger` is the newest fitted one, `champion` the one in use
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,9 @@ _log = logging.getLogger(__name__)
 _SQLITE = "sqlite:///"
 _ARTIFACTS = "mlartifacts"
 _MODEL_FOLDER = "model"
+# Tag of a registered model: its champions in order, as JSON.
+_HISTORY = "champions"
+_REMEMBERED = 50
 _NAME = re.compile(r"[^/:'\"]+")
 # What MLflow refuses in the name of a parameter or a metric.
 _FORBIDDEN = re.compile(r"[^\w\-. :/]", re.ASCII)
@@ -212,6 +217,74 @@ class ModelRegistry:
                     raise
         return None
 
+    def champions(self, name: str) -> list[int]:
+        """Versions that were ever in use, the oldest first; the last is the champion. Empty where there is none."""
+        from mlflow.exceptions import MlflowException
+
+        client, _ = self._open()
+        with _failures(self.tracking_uri):
+            try:
+                tags = client.get_registered_model(_checked(name)).tags or {}
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                    raise
+                return []
+        return [int(version) for version in json.loads(tags.get(_HISTORY, "[]"))]
+
+    def promote(self, name: str, version: int, tags: Mapping[str, str] | None = None) -> None:
+        """Make a version the champion; the one before it stays known for `rollback`. `tags` are written to the version."""
+        history = self.champions(name)
+        if history[-1:] != [version]:
+            self._crown(name, [*history, version])
+        self.tag(name, version, {**(tags or {}), "promoted_at": _now()})
+
+    def rollback(self, name: str, to: int | None = None) -> RegisteredVersion:
+        """Make an earlier champion the champion again: the one before this one, or version `to`.
+
+        Raises `UserError` if there is none, or `to` never was one.
+        """
+        history = self.champions(name)
+        if len(history) < 2:
+            raise UserError(f"{name}: no earlier champion to go back to")
+        target = history[-2] if to is None else to
+        if target not in history[:-1]:
+            known = ", ".join(map(str, dict.fromkeys(history[:-1])))
+            raise UserError(f"{name}: version {target} never was champion before this one; earlier champions: {known}")
+        last = history.pop()
+        while history[-1] != target:
+            history.pop()
+        self._crown(name, history)
+        self.tag(name, last, {"rolled_back_at": _now()})
+        found = self.get(name, CHAMPION)
+        assert found is not None
+        return found
+
+    def _crown(self, name: str, history: list[int]) -> None:
+        client, _ = self._open()
+        with _failures(self.tracking_uri):
+            client.set_registered_model_alias(_checked(name), CHAMPION, str(history[-1]))
+            client.set_registered_model_tag(name, _HISTORY, json.dumps(history[-_REMEMBERED:]))
+
+    def tag(self, name: str, version: int, tags: Mapping[str, str]) -> None:
+        """Write tags to a version."""
+        client, _ = self._open()
+        with _failures(self.tracking_uri):
+            for key, value in tags.items():
+                client.set_model_version_tag(_checked(name), str(version), key, value)
+
+    def versions(self, name: str) -> list[RegisteredVersion]:
+        """All versions of a model, the newest first; empty where there is no such model."""
+        client, _ = self._open()
+        versions: list[RegisteredVersion] = []
+        token = None
+        with _failures(self.tracking_uri):
+            while True:
+                page = client.search_model_versions(f"name = '{_checked(name)}'", page_token=token)
+                versions.extend(_version(found) for found in page)
+                token = page.token
+                if not token:
+                    return sorted(versions, key=lambda found: -found.version)
+
     def download(self, name: str, alias: str, dst: Path | str, *, marker: str | None = None) -> RegisteredVersion:
         """Fetch the files of the version behind an alias into the folder `dst`, which becomes exactly that content.
 
@@ -245,15 +318,7 @@ class ModelRegistry:
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
-            versions: list[RegisteredVersion] = []
-            token = None
-            while True:
-                page = client.search_model_versions(f"name = '{name}'", page_token=token)
-                versions.extend(_version(found) for found in page)
-                token = page.token
-                if not token:
-                    break
-        same = [found for found in versions if found.fingerprint == mark]
+        same = [found for found in self.versions(name) if found.fingerprint == mark]
         return max(same, key=lambda found: found.version, default=None)
 
     def _open(self) -> tuple[MlflowClient, str]:
@@ -303,6 +368,10 @@ def _version(found: Any, *, created: bool = False) -> RegisteredVersion:
         tags=tags,
         created=created,
     )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
