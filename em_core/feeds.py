@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,20 +22,17 @@ from em_core.matcher import Matcher, Timings
 from em_core.rematch import DIGESTS, REUSED, flips, rematch
 from em_core.schema import RESULT, RESULT_SCHEMA, SOURCE, prepare_source
 from em_core.storage import TableStore
+from em_core.storage.names import CHANGE_TABLE, DECISION_TABLE, RESULT_TABLE, SOURCE_TABLE
 
-SOURCE_TABLE = "bronze.source_entities"
-DECISION_TABLE = "silver.match_results"
-RESULT_TABLE = "gold.matched_entities"
-CHANGE_TABLE = "gold.match_changes"
 FILE = "source_file"
 MAPPING_SUFFIX = ".mapping.yaml"
 # Columns that say which run wrote a row, not what it says: alone they are no change.
 WHO_AND_WHEN = ("run_id", "matched_at")
 _GROUP = 20_000
+log = logging.getLogger(__name__)
 _text = pa.string()
 DECISION_SCHEMA = pa.schema([*RESULT_SCHEMA, pa.field(FILE, _text), *(pa.field(name, _text) for name in DIGESTS)])
 PUBLISHED_SCHEMA = RESULT_SCHEMA.append(pa.field(FILE, _text))
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -101,6 +98,7 @@ class MatchedFeeds:
     timings: Timings = field(default_factory=Timings)
     matcher_version: str = ""
     model_version: str = ""
+    digest: str = ""
 
     @property
     def reused(self) -> int:
@@ -114,13 +112,13 @@ def groups(store: TableStore, files: Sequence[str], size: int = _GROUP) -> Itera
         return
     wanted = list(dict.fromkeys(files))
     counts = store.read(SOURCE_TABLE, columns=[FILE])[FILE].value_counts()
-    group: list[str] = []
+    group, held = [], 0
     for place, file in enumerate(wanted):
         group.append(file)
-        full = sum(int(counts.get(name, 0)) for name in group) >= size
-        if full or place == len(wanted) - 1:
+        held += int(counts.get(file, 0))
+        if held >= size or place == len(wanted) - 1:
             yield group, store.read(SOURCE_TABLE, filter={FILE: group})
-            group = []
+            group, held = [], 0
 
 
 def match_feeds(
@@ -131,8 +129,13 @@ def match_feeds(
     run_id: str,
     full: bool = False,
     progress: bool = False,
+    say: Callable[[str], None] = log.info,
 ) -> MatchedFeeds:
-    """Bring the decisions of these feeds up to date in `silver.match_results`; only what is affected is matched again."""
+    """Bring the decisions of these feeds up to date in `silver.match_results`; only what is affected is matched again.
+
+    `say` hears of each group of feeds that is done.
+    """
+    digests = []
     out = MatchedFeeds(matcher_version=matcher.version, model_version=matcher.model_version)
     for group, rows in groups(store, files):
         source = rows[list(SOURCE.columns)]
@@ -154,6 +157,9 @@ def match_feeds(
         out.decisions.update(results["decision"])
         out.methods.update(results["method"])
         out.why.update(done.counts())
+        digests.append(fingerprint(results[[*RESULT.key, "matched_entity_id", "decision", "confidence"]]))
+        say(f"{len(group)} feed(s), {out.records:,} records so far, {out.reused:,} of them reused")
+    out.digest = fingerprint(pd.DataFrame({"digest": digests}))
     return out
 
 

@@ -24,6 +24,7 @@ from pydantic.fields import FieldInfo
 from em_core.ditto.launch import is_main_process
 from em_core.ditto.settings import TrainSettings
 from em_core.errors import UserError
+from em_core.pipes import add_pipes_arguments
 
 if TYPE_CHECKING:
     from em_core.ditto.checkpoint import Checkpoint
@@ -103,9 +104,7 @@ def parser() -> argparse.ArgumentParser:
     tracking.add_argument(
         "--mlflow-experiment", default="train_ditto", metavar="NAME", help="experiment (default: train_ditto)"
     )
-    # Dagster appends these two to the arguments of a job that it launches.
-    tracking.add_argument("--dagster-pipes-context", help=argparse.SUPPRESS)
-    tracking.add_argument("--dagster-pipes-messages", help=argparse.SUPPRESS)
+    add_pipes_arguments(tracking)
     return out
 
 

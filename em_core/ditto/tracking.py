@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from em_core.errors import UserError
+from em_core.pipes import pipes_context
 from em_core.storage.registry import ModelRegistry, TrackedRun
 
 
@@ -74,25 +74,6 @@ def mlflow_run(uri: str | None, experiment: str, parameters: Mapping[str, Any]) 
 
 @contextlib.contextmanager
 def pipes_session(context: str | None, messages: str | None) -> Iterator[Tracker]:
-    """A Dagster Pipes session around the block, if the arguments or the environment carry its bootstrap.
-
-    Dagster hands a process its bootstrap by environment (local, job cluster) or as two appended arguments (serverless,
-    existing cluster). Messages go to a file or stream, or in numbered pieces to a folder on a Unity Catalog volume.
-    """
-    names = ("DAGSTER_PIPES_CONTEXT", "DAGSTER_PIPES_MESSAGES")
-    given = {n: v for n, v in zip(names, (context, messages), strict=True) if v} or {
-        n: os.environ[n] for n in names if n in os.environ
-    }
-    if not given:
-        yield Tracker()
-        return
-    if len(given) < 2:
-        raise UserError(f"{next(iter(given))} is set without its partner; Dagster Pipes needs {' and '.join(names)}")
-    import dagster_pipes
-
-    params = dagster_pipes.PipesMappingParamsLoader(given)
-    place = params.load_messages_params().get("path")
-    on_volume = place is not None and Path(place).is_dir()
-    writer = dagster_pipes.PipesUnityCatalogVolumesMessageWriter() if on_volume else None
-    with dagster_pipes.open_dagster_pipes(params_loader=params, message_writer=writer) as pipes:
-        yield PipesTracker(pipes)
+    """A Dagster Pipes session around the block, if the process was launched by Dagster (see `em_core.pipes`)."""
+    with pipes_context(context, messages) as pipes:
+        yield Tracker() if pipes is None else PipesTracker(pipes)

@@ -18,8 +18,8 @@ from scipy.stats import chi2
 
 from em_core.schema import DECISIONS
 from em_core.storage import TableStore
+from em_core.storage.names import PROFILE_TABLE
 
-PROFILE_TABLE = "gold.run_profiles"
 STABLE, SHIFTED = 0.1, 0.25
 CHANCE = 0.999
 _CUTS = np.array([0.5, 0.8, 0.9, 0.95, 0.99, 0.999])
