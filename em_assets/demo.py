@@ -70,11 +70,11 @@ def run(root: Path, rows: int | None, crm: int, invoice: int, console: Console) 
 
 
 def _print_results(workspace: object, seconds: dict[str, float], console: Console) -> None:
-    from em_assets.assets.matching import RESULT_TABLE
     from em_assets.resources import Workspace
     from em_core.evaluation import evaluate
     from em_core.files import read_table
     from em_core.schema import prepare_truth
+    from em_core.storage.names import RESULT_TABLE
 
     assert isinstance(workspace, Workspace)
     results = workspace.tables.read(RESULT_TABLE).drop(columns="source_file")

@@ -47,6 +47,11 @@ def _cell(value: Any) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
 
 
+def table_of(values: Mapping[str, object], name: str, value: str) -> dg.MarkdownMetadataValue:
+    """A mapping as a Markdown table of two columns."""
+    return preview(pd.DataFrame({name: list(values), value: list(values.values())}), (name, value), rows=len(values))
+
+
 def table_metadata(
     frame: pd.DataFrame, table: str, shown: Sequence[str], columns: Mapping[str, str] | None = None
 ) -> dict[str, Any]:

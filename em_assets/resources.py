@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from pydantic import Field
 
 from em_core.errors import UserError
 from em_core.storage import DeltaStore, ModelRegistry, TableStore
 
 if TYPE_CHECKING:
+    from em_core.evaluation.promotion import GateSettings
     from em_core.settings import FitSettings
 
 DEFAULT_ROOT = "var"
@@ -72,9 +74,20 @@ class Workspace(dg.ConfigurableResource):
         return self.path / "reports" / "match_report.html"
 
     @property
+    def evaluation_labels(self) -> Path | None:
+        """Labelled source records to compare matchers by, `labels/evaluation.csv` or `.parquet`, if there are any. Never learned from."""
+        found = [self.path / "labels" / f"evaluation{suffix}" for suffix in (".parquet", ".csv")]
+        return next((path for path in found if path.is_file()), None)
+
+    @property
+    def table_folder(self) -> Path:
+        """Folder of the Delta tables."""
+        return self.path / "tables"
+
+    @property
     def tables(self) -> TableStore:
         """Versioned tables."""
-        return DeltaStore(self.path / "tables")
+        return DeltaStore(self.table_folder)
 
     @property
     def registry(self) -> ModelRegistry:
@@ -87,7 +100,7 @@ class Workspace(dg.ConfigurableResource):
         return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{self.path / 'mlflow' / 'mlflow.db'}"
 
     def model(self, name: str) -> Path:
-        """Folder of a model: `vector_index`, `ditto` or `matcher`."""
+        """Folder of a model: `vector_index`, `ditto`, `matcher` (the newest fitted) or `champion` (the one in use)."""
         return self.path / "models" / name
 
 
@@ -101,3 +114,29 @@ class Settings(dg.ConfigurableResource):
         from em_core.settings import load_settings
 
         return load_settings(Path(self.file) if self.file else None)
+
+    def environment(self) -> dict[str, str]:
+        """Settings that the environment holds (`EM_POLICY__PRECISION=...`), for a process elsewhere."""
+        return {name: value for name, value in os.environ.items() if name.startswith("EM_") and "__" in name}
+
+
+class Gates(dg.ConfigurableResource):
+    """What must hold before something flows on. See `GateSettings` for the gate of a new matcher."""
+
+    candidate_recall: float = Field(
+        default=0.9, description="least share of known training records whose entity is among the candidates"
+    )
+    reference_days: float = Field(
+        default=35, description="age of the master's file, in days, from which it counts as stale"
+    )
+    certainty: float = Field(default=0.95, description="with which a challenger must be cheaper than the champion")
+    worse_certainty: float = Field(
+        default=0.8, description="with which a source system must be worse to stop a challenger"
+    )
+    records: int = Field(default=300, description="fewest records with known answers to compare two matchers by")
+
+    def of_matchers(self) -> GateSettings:
+        """The gate of a new matcher."""
+        from em_core.evaluation.promotion import GateSettings
+
+        return GateSettings(certainty=self.certainty, worse_certainty=self.worse_certainty, records=self.records)

@@ -1,16 +1,55 @@
 """How a check says what it found."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import dagster as dg
 import pandas as pd
 
 from em_core.errors import UserError
 from em_core.schema import Contract, check_contract
 
+if TYPE_CHECKING:
+    from em_core.evaluation.drift import Drift
 
-def verdict(fault: str | None, name: str | None = None, **metadata: int) -> dg.AssetCheckResult:
+
+def verdict(fault: str | None, name: str | None = None, **metadata: float) -> dg.AssetCheckResult:
     """Passed without a fault; the fault is the description of a failed check."""
     return dg.AssetCheckResult(
         passed=fault is None, check_name=name, description=fault or "as it should be", metadata=metadata
+    )
+
+
+def drift_verdict(drifts: Sequence[Drift], name: str) -> dg.AssetCheckResult:
+    """Failed if a source system has shifted since its last accepted run, a warning if one is on its way there."""
+    shifted, unsettled = [d for d in drifts if d.shifted], [d for d in drifts if d.unsettled]
+    words = [f"{d.system}: stability index {d.psi:.2f} against run {d.baseline}" for d in shifted or unsettled]
+    fault = "; ".join(words)
+    if shifted:
+        fault = f"held back, {fault}. If this is right, run the job accept_run and publish"
+    return dg.AssetCheckResult(
+        passed=not fault,
+        check_name=name,
+        severity=dg.AssetCheckSeverity.ERROR if shifted else dg.AssetCheckSeverity.WARN,
+        description=fault or "as in the last accepted run"
+        if any(d.baseline for d in drifts)
+        else "the first run: nothing to compare",
+        metadata={
+            "by_source_system": dg.MetadataValue.json(
+                {
+                    d.system: {
+                        "records": d.records,
+                        "psi_decisions": round(d.psi_decisions, 4),
+                        "psi_confidence": round(d.psi_confidence, 4),
+                        "chance": round(d.chance, 4),
+                        "baseline": d.baseline,
+                    }
+                    for d in drifts
+                }
+            )
+        },
     )
 
 

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from em_core.errors import UserError
-from em_core.files import fingerprint, read_mapping, read_table
+from em_core.files import fingerprint, fingerprint_texts, read_mapping, read_table
 from em_core.matcher import Matcher, Timings
 from em_core.rematch import DIGESTS, REUSED, flips, rematch
 from em_core.schema import RESULT, RESULT_SCHEMA, SOURCE, prepare_source
@@ -159,7 +159,7 @@ def match_feeds(
         out.why.update(done.counts())
         digests.append(fingerprint(results[[*RESULT.key, "matched_entity_id", "decision", "confidence"]]))
         say(f"{len(group)} feed(s), {out.records:,} records so far, {out.reused:,} of them reused")
-    out.digest = fingerprint(pd.DataFrame({"digest": digests}))
+    out.digest = fingerprint_texts(digests)
     return out
 
 
@@ -198,4 +198,4 @@ def publish(store: TableStore, files: Sequence[str], *, run_id: str) -> Publishe
         records, changed = records + len(rows), changed + counts.changed
         digests.append(fingerprint(rows.drop(columns=list(WHO_AND_WHEN))))
     flipped = pd.concat(told, ignore_index=True) if told else pd.DataFrame(columns=[*RESULT.key, "change", "why"])
-    return Published(records, changed, flipped, fingerprint(pd.DataFrame({"digest": digests})))
+    return Published(records, changed, flipped, fingerprint_texts(digests))

@@ -18,7 +18,7 @@ from em_core.storage import delta
 from em_core.storage.arrow import from_arrow, to_arrow
 from em_core.storage.atomic import atomic_file, atomic_folder, os_reason
 from em_core.storage.delimited import read_delimited, write_delimited
-from em_core.storage.digest import fingerprint, fingerprint_folder, fingerprint_rows
+from em_core.storage.digest import fingerprint, fingerprint_folder, fingerprint_rows, fingerprint_texts
 
 __all__ = [
     "atomic_file",
@@ -26,6 +26,7 @@ __all__ = [
     "fingerprint",
     "fingerprint_folder",
     "fingerprint_rows",
+    "fingerprint_texts",
     "read_mapping",
     "read_table",
     "write_table",

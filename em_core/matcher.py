@@ -399,6 +399,12 @@ def matcher_version(folder: Path) -> str | None:
     return json.loads(path.read_text(encoding="utf-8")).get("matcher_version") if path.is_file() else None
 
 
+def matcher_model(folder: Path) -> str | None:
+    """`Matcher.model_version` of the matcher in a folder without opening it, None where there is none."""
+    path = Path(folder) / MANIFEST
+    return json.loads(path.read_text(encoding="utf-8")).get("model_version") if path.is_file() else None
+
+
 def write_matcher(
     folder: Path, engine: Engine, scorer: Scorer, policy: DecisionPolicy, about: dict[str, Any], ditto: Path | None
 ) -> str:

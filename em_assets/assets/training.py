@@ -4,15 +4,18 @@ import dagster as dg
 
 from em_assets.assets import OWNERS
 from em_assets.assets.index import INDEX, vector_index
-from em_assets.assets.reference import REFERENCE_TABLE, reference_entities
+from em_assets.assets.reference import reference_entities
+from em_assets.automation import ON_CHANGE
+from em_assets.failures import RETRY, bad_input_fails
 from em_assets.launchers import Launcher
 from em_assets.metadata import recall_metadata, table_metadata
-from em_assets.resources import Settings, Workspace
+from em_assets.resources import Gates, Settings, Workspace
+from em_assets.verdicts import verdict
+from em_core.storage.names import EVALUATION_TABLE, PAIR_TABLE, QUERY_TABLE, REFERENCE_TABLE
 
-PAIR_TABLE = "silver.training_pairs"
-QUERY_TABLE = "silver.training_queries"
 DITTO = "ditto"
 MATCHER = "matcher"
+CHAMPION = "champion"
 _PAIR_COLUMNS = {
     "left_entity": "serialised source record",
     "right_entity": "serialised reference entity",
@@ -33,15 +36,16 @@ def training_pairs(workspace: Workspace, settings: Settings) -> dg.MaterializeRe
     from em_core.pairs.training import ditto_pairs, prepare_labels, training_queries
     from em_core.retrieval.index import CandidateIndex
 
-    chosen = settings.load()
-    reference = workspace.tables.read(REFERENCE_TABLE)
-    labels = None
-    if (path := workspace.training_labels) is not None:
-        labels = prepare_labels(read_table(path), reference, path.name)
-    queries = training_queries(reference, chosen.pairs, labels)
-    pairs = ditto_pairs(queries, CandidateIndex.load(workspace.model(INDEX)), chosen.pairs)
-    workspace.tables.replace(QUERY_TABLE, queries)
-    workspace.tables.replace(PAIR_TABLE, pairs)
+    with bad_input_fails():
+        chosen = settings.load()
+        reference = workspace.tables.read(REFERENCE_TABLE)
+        labels = None
+        if (path := workspace.training_labels) is not None:
+            labels = prepare_labels(read_table(path), reference, path.name)
+        queries = training_queries(reference, chosen.pairs, labels)
+        pairs = ditto_pairs(queries, CandidateIndex.load(workspace.model(INDEX)), chosen.pairs)
+        workspace.tables.replace(QUERY_TABLE, queries)
+        workspace.tables.replace(PAIR_TABLE, pairs)
     return dg.MaterializeResult(
         metadata={
             **table_metadata(pairs, PAIR_TABLE, ("left_entity", "right_entity", "label", "split"), _PAIR_COLUMNS),
@@ -55,6 +59,41 @@ def training_pairs(workspace: Workspace, settings: Settings) -> dg.MaterializeRe
             "labels": 0 if labels is None else len(labels),
         },
         data_version=dg.DataVersion(fingerprint(pairs)),
+    )
+
+
+@dg.asset(
+    group_name="model",
+    deps=[reference_entities],
+    kinds={"deltalake", "pandas"},
+    owners=OWNERS,
+    retry_policy=RETRY,
+)
+def evaluation_records(workspace: Workspace, settings: Settings) -> dg.MaterializeResult:
+    """The fixed records that champion and challenger are compared by; made once, then kept.
+
+    `labels/evaluation.csv` if it is there, else noisy copies of entities that no training record is made of. New ones replace them only
+    when that file changes or the table is dropped.
+    """
+    from em_core.files import fingerprint, read_table
+    from em_core.pairs.training import evaluation_copies, prepare_labels
+
+    with bad_input_fails():
+        reference, path = workspace.tables.read(REFERENCE_TABLE), workspace.evaluation_labels
+        if path is not None:
+            labels = prepare_labels(read_table(path), reference, path.name, path.name.split(".")[0])
+            records = labels.assign(hidden_id=None, origin="label")
+            workspace.tables.replace(EVALUATION_TABLE, records)
+        elif not workspace.tables.exists(EVALUATION_TABLE):
+            workspace.tables.replace(EVALUATION_TABLE, evaluation_copies(reference, settings.load().pairs))
+        records = workspace.tables.read(EVALUATION_TABLE)
+    return dg.MaterializeResult(
+        metadata={
+            **table_metadata(records, EVALUATION_TABLE, ("source_system", "source_id", "name", "country", "entity_id")),
+            "from": "noisy copies" if path is None else dg.MetadataValue.path(str(path)),
+            "records_truly_none": int(records["entity_id"].isna().sum()),
+        },
+        data_version=dg.DataVersion(fingerprint(records)),
     )
 
 
@@ -76,26 +115,50 @@ def ditto_model(
 
 
 @dg.asset(
-    group_name="model", deps=[vector_index, training_pairs, ditto_model], kinds={"scikitlearn", "mlflow"}, owners=OWNERS
+    group_name="model",
+    deps=[vector_index, training_pairs, ditto_model],
+    kinds={"scikitlearn", "mlflow"},
+    owners=OWNERS,
+    pool="training",
+    check_specs=[
+        dg.AssetCheckSpec(
+            "candidate_recall_floor",
+            asset="matcher",
+            blocking=True,
+            description="Retrieval finds the entity of enough known records: what it loses is lost for good.",
+        )
+    ],
 )
-def matcher(context: dg.AssetExecutionContext, workspace: Workspace, settings: Settings) -> dg.MaterializeResult:
-    """The fitted matcher: index, Ditto, scorer with "none of these", and thresholds for the precision that is asked for."""
+def matcher(
+    context: dg.AssetExecutionContext, workspace: Workspace, settings: Settings, gates: Gates
+) -> dg.MaterializeResult:
+    """The newest fitted matcher, the challenger: index, Ditto, scorer with "none of these", and thresholds for the precision asked for."""
+    from em_core.deploy import MATCHER_MODEL
     from em_core.evaluation import CandidateRecall
     from em_core.fit import fit_matcher
     from em_core.retrieval.index import CandidateIndex
 
-    chosen = settings.load()
-    queries = workspace.tables.read(QUERY_TABLE)
-    folder = workspace.model(MATCHER)
-    ditto = workspace.model(DITTO) if chosen.ditto.enabled else None
-    fitted = fit_matcher(CandidateIndex.load(workspace.model(INDEX)), queries, ditto, folder, chosen)
+    with bad_input_fails():
+        chosen = settings.load()
+        queries = workspace.tables.read(QUERY_TABLE)
+        folder = workspace.model(MATCHER)
+        ditto = workspace.model(DITTO) if chosen.ditto.enabled else None
+        fitted = fit_matcher(CandidateIndex.load(workspace.model(INDEX)), queries, ditto, folder, chosen)
     report = fitted.report
+    found = report["candidate_recall"].get(f"@{chosen.retrieval.candidates}") or max(
+        (v for v in report["candidate_recall"].values() if v is not None), default=None
+    )
+    low = (
+        f"{found:.4f} is below {gates.candidate_recall}"
+        if found is not None and found < gates.candidate_recall
+        else None
+    )
     figures = {f"candidate_recall_{k}": v for k, v in report["candidate_recall"].items() if v is not None}
     figures |= {name: report[name] for name in ("top_1", "recall_at_p99", "ditto_share") if report[name] is not None}
     with workspace.registry.start_run("matcher", {"dagster_run_id": context.run.run_id}) as run:
         run.log_params(chosen.model_dump(mode="json"))
         run.log_metrics(figures)
-        version = workspace.registry.register("entity_matcher", folder, run=run, fingerprint=fitted.version)
+        version = workspace.registry.register(MATCHER_MODEL, folder, run=run, fingerprint=fitted.version)
     return dg.MaterializeResult(
         metadata={
             **figures,
@@ -107,5 +170,58 @@ def matcher(context: dg.AssetExecutionContext, workspace: Workspace, settings: S
             "mlflow_model": version.uri,
             "folder": dg.MetadataValue.path(str(folder)),
         },
+        check_results=[verdict(low, "candidate_recall_floor", recall=found or 0.0, floor=gates.candidate_recall)],
         data_version=dg.DataVersion(fitted.version),
+    )
+
+
+@dg.asset(
+    group_name="model",
+    deps=[matcher, vector_index, evaluation_records],
+    kinds={"mlflow"},
+    owners=OWNERS,
+    automation_condition=ON_CHANGE,
+    retry_policy=RETRY,
+    check_specs=[
+        dg.AssetCheckSpec(
+            "challenger_beats_champion",
+            asset="champion_matcher",
+            description="The newest fitted matcher is cheaper than the one in use beyond chance, and worse on no source system. "
+            "Where it is not, the one in use stays.",
+        )
+    ],
+)
+def champion_matcher(context: dg.AssetExecutionContext, workspace: Workspace, gates: Gates) -> dg.MaterializeResult:
+    """The matcher in use: the registry's champion on the newest reference. A new one must beat it on the fixed evaluation records."""
+    from em_core.deploy import consider, deploy
+
+    index, tags = workspace.model(INDEX), {"dagster_run_id": context.run.run_id}
+    with bad_input_fails():
+        evaluation = workspace.tables.read(EVALUATION_TABLE)
+        found = consider(workspace.registry, evaluation, index, gates.of_matchers(), tags)
+        deployed = deploy(workspace.registry, index, workspace.model(CHAMPION))
+    stands = found.promote or found.overall is None
+    return dg.MaterializeResult(
+        metadata={
+            "verdict": found.reason,
+            "promoted": found.promote,
+            **{name: round(value, 4) for name, value in found.metrics().items() if name != "promoted"},
+            "by_source_system": dg.MetadataValue.json({k: v.model_dump() for k, v in found.systems.items()}),
+            "registered_version": deployed.registered,
+            "matcher_version": deployed.version,
+            "model_version": deployed.model_version,
+            "reference_version": deployed.reference_version,
+            "deployed": deployed.note,
+            "folder": dg.MetadataValue.path(str(workspace.model(CHAMPION))),
+        },
+        check_results=[
+            dg.AssetCheckResult(
+                passed=stands,
+                check_name="challenger_beats_champion",
+                severity=dg.AssetCheckSeverity.WARN,
+                description=found.reason,
+                metadata=found.metrics(),
+            )
+        ],
+        data_version=dg.DataVersion(deployed.version),
     )

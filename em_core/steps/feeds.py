@@ -68,3 +68,7 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
             "model_version": done.model_version,
         },
     )
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

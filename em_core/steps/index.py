@@ -106,3 +106,7 @@ def changed_index(
     if added.any():
         index.add(reference[added].reset_index(drop=True))
     return index
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

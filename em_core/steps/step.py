@@ -42,9 +42,19 @@ def run_step(
         with pipes_context(arguments.dagster_pipes_context, arguments.dagster_pipes_messages) as pipes:
             outcome = work(arguments, log.info if pipes is None else pipes.log.info)
             if pipes is not None and pipes.is_asset_step:
-                pipes.report_asset_materialization(metadata=dict(outcome.metadata), data_version=outcome.data_version)
+                pipes.report_asset_materialization(
+                    metadata=_for_pipes(outcome.metadata), data_version=outcome.data_version
+                )
     except UserError as error:
         sys.stderr.write(f"{parser.prog}: {' '.join(str(error).split())}\n")
         raise SystemExit(2) from error
     sys.stdout.write(json.dumps({"data_version": outcome.data_version, **outcome.metadata}) + "\n")
     return 0
+
+
+def _for_pipes(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata as Dagster Pipes takes it: a mapping needs its type said."""
+    return {
+        name: {"raw_value": value, "type": "json"} if isinstance(value, dict) else value
+        for name, value in metadata.items()
+    }

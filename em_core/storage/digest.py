@@ -68,6 +68,11 @@ def hash_rows(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     return _mix(out)
 
 
+def fingerprint_texts(texts: Sequence[str]) -> str:
+    """16 hexadecimal digits for some texts in their order."""
+    return hashlib.blake2b(json.dumps(list(texts)).encode(), digest_size=_BYTES).hexdigest()
+
+
 def fingerprint_folder(folder: Path) -> str:
     """16 hexadecimal digits for the relative names and the bytes of all files below `folder`."""
     digest = hashlib.blake2b(digest_size=_BYTES)

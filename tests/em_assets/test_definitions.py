@@ -13,7 +13,8 @@ import yaml
 from em_assets.definitions import defs
 
 ASSETS = {
-    "reference_entities", "source_entities", "vector_index", "training_pairs", "ditto_model", "matcher", "match_results", "match_report",
+    "reference_entities", "source_entities", "vector_index", "training_pairs", "evaluation_records", "ditto_model", "matcher",
+    "champion_matcher", "match_results", "matched_entities", "match_report",
 }  # fmt: skip
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +31,9 @@ def test_it_is_loadable_and_holds_what_it_should(location: dg.Definitions) -> No
     # A mistyped dependency or check target would show as an external asset.
     assert not graph.external_asset_keys
     checked = {key.asset_key.to_user_string() for key in graph.asset_check_keys}
-    assert checked == {"reference_entities", "source_entities", "training_pairs", "match_results"}
+    assert checked == {
+        "reference_entities", "source_entities", "training_pairs", "matcher", "champion_matcher", "match_results", "match_report",
+    }  # fmt: skip
 
 
 def test_every_asset_tells_its_story(location: dg.Definitions) -> None:
@@ -41,16 +44,25 @@ def test_every_asset_tells_its_story(location: dg.Definitions) -> None:
             and spec.kinds
             and spec.group_name in {"reference", "sources", "model", "matching"}
         )
-    for key in ("reference_entities", "source_entities", "match_results"):
+    for key in ("reference_entities", "source_entities", "matched_entities"):
         schema = location.resolve_assets_def(key).metadata_by_key[dg.AssetKey(key)]["dagster/column_schema"]
         assert all(column.description for column in schema.columns)
 
 
-def test_jobs_and_sensor(location: dg.Definitions) -> None:
-    assert {job.name for job in location.jobs} == {"fit", "match", "report"}
-    assert location.resolve_job_def("match").partitions_def is not None
-    (sensor,) = location.sensors
-    assert sensor.job_name == "match"
+def test_jobs_sensors_and_schedules(location: dg.Definitions) -> None:
+    jobs = {"fit", "refresh", "match", "rematch", "publish", "report", "rollback", "accept_run"}
+    assert {job.name for job in location.jobs} == jobs
+    for name in ("match", "rematch", "publish"):
+        assert location.resolve_job_def(name).partitions_def is not None
+    repository = location.get_repository_def()
+    targets = {sensor.name: [t.job_name for t in sensor.targets] for sensor in repository.sensor_defs}
+    assert targets["landed_files"] == ["match"] and targets["champion_changed"] == ["rematch"]
+    assert {"landed_reference", "failed_runs", "automation"} <= set(targets)
+    for sensor in repository.sensor_defs:
+        assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
+    assert {schedule.name for schedule in repository.schedule_defs} == {"nightly_match", "monthly_retrain"}
+    for schedule in repository.schedule_defs:
+        assert schedule.default_status == dg.DefaultScheduleStatus.STOPPED
 
 
 def test_loading_imports_nothing_heavy_and_writes_nothing(tmp_path: Path) -> None:
