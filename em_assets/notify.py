@@ -45,10 +45,10 @@ class WebhookNotifier(Notifier):
             "run_id": run_id,
             "steps": dict(steps),
         }
-        request = urllib.request.Request(
-            self.url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
-        )
         try:
+            request = urllib.request.Request(
+                self.url, json.dumps(body).encode(), {"Content-Type": "application/json"}, method="POST"
+            )
             with urllib.request.urlopen(request, timeout=self.timeout_seconds):
                 pass
         except (urllib.error.URLError, TimeoutError, ValueError) as error:

@@ -130,13 +130,18 @@ def champion_changed(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
     )
 
 
+def _cause(event: dg.DagsterEvent) -> str:
+    """First line of the error that began it, without Dagster's wrapping."""
+    error = event.step_failure_data.error
+    while error and error.cause:
+        error = error.cause
+    return error.message.strip().splitlines()[0] if error and error.message.strip() else "no error was told"
+
+
 @dg.run_failure_sensor(default_status=_STATUS)
 def failed_runs(context: dg.RunFailureSensorContext, notifier: dg.ResourceParam[Notifier]) -> None:
     """Tell people of a failed run: in the log, or by the webhook `EM_WEBHOOK_URL`."""
-    steps = [
-        (event.step_key or "", event.step_failure_data.error_display_string.strip().splitlines()[0])
-        for event in context.get_step_failure_events()
-    ]
+    steps = [(event.step_key or "", _cause(event)) for event in context.get_step_failure_events()]
     notifier.notify(
         f"{context.dagster_run.job_name} failed", context.failure_event.message or "", context.dagster_run.run_id, steps
     )
