@@ -9,7 +9,7 @@ import dagster as dg
 from em_assets import checks
 from em_assets.assets import index, matching, reference, sources, training
 from em_assets.jobs import JOBS
-from em_assets.launchers import LocalLauncher
+from em_assets.launchers import Launchers
 from em_assets.notify import configured
 from em_assets.resources import DEFAULT_ROOT, Gates, Settings, Workspace
 from em_assets.schedules import SCHEDULES
@@ -20,7 +20,8 @@ from em_assets.sensors import SENSORS
 def defs() -> dg.Definitions:
     """Assets, checks, jobs, sensors, schedules and resources.
 
-    `EM_ROOT` names the workspace folder, `EM_SETTINGS` a settings file, `EM_WEBHOOK_URL` where failures are told.
+    `EM_ROOT` names the workspace folder, `EM_SETTINGS` a settings file, `EM_LAUNCHERS` a file that says where heavy steps run,
+    `EM_WEBHOOK_URL` where failures are told.
     """
     return dg.Definitions(
         assets=dg.load_assets_from_modules([reference, sources, index, training, matching]),
@@ -34,7 +35,7 @@ def defs() -> dg.Definitions:
             "workspace": Workspace(root=os.environ.get("EM_ROOT", DEFAULT_ROOT)),
             "settings": Settings(file=os.environ.get("EM_SETTINGS", "")),
             "gates": Gates(),
-            "launcher": LocalLauncher(),
+            "launchers": Launchers(file=os.environ.get("EM_LAUNCHERS", "")),
             "notifier": configured(os.environ.get("EM_WEBHOOK_URL")),
         },
     )

@@ -7,7 +7,7 @@ import dagster as dg
 from em_assets.assets import OWNERS
 from em_assets.assets.reference import reference_entities
 from em_assets.automation import ON_CHANGE
-from em_assets.launchers import Launcher
+from em_assets.launchers import Argument, Launchers, Place
 from em_assets.resources import Settings, Workspace
 
 INDEX = "vector_index"
@@ -22,13 +22,18 @@ INDEX = "vector_index"
     automation_condition=ON_CHANGE,
 )
 def vector_index(
-    context: dg.AssetExecutionContext, workspace: Workspace, settings: Settings, launcher: dg.ResourceParam[Launcher]
+    context: dg.AssetExecutionContext, workspace: Workspace, settings: Settings, launchers: Launchers
 ) -> dg.MaterializeResult:
     """Candidate index: character n-grams and FAISS over name embeddings, with the reference it was built from.
 
     Of an index that is there already, only what changed in the reference is worked anew.
     """
-    arguments = ["--tables", str(workspace.table_folder), "--output-path", str(workspace.model(INDEX))]
+    arguments: list[Argument] = [
+        "--tables",
+        Place(workspace.table_folder, "shared"),
+        "--output-path",
+        Place(workspace.model(INDEX), "write"),
+    ]
     if settings.file:
-        arguments += ["--config", str(Path(settings.file).resolve())]
-    return launcher.run(context, "em_build_index", arguments, settings.environment())
+        arguments += ["--config", Place(Path(settings.file).resolve(), "read")]
+    return launchers.of("vector_index").run(context, "em_build_index", arguments, settings.environment())

@@ -11,7 +11,7 @@ from em_assets.assets.sources import FILE_COLUMN, source_entities
 from em_assets.assets.training import CHAMPION, champion_matcher
 from em_assets.automation import ON_CHANGE
 from em_assets.failures import RETRY, bad_input_fails
-from em_assets.launchers import Launcher
+from em_assets.launchers import Argument, Launchers, Place
 from em_assets.metadata import column_schema, preview, report_metadata, table_metadata, table_of
 from em_assets.partitions import source_files
 from em_assets.resources import Workspace
@@ -63,7 +63,7 @@ class MatchConfig(dg.Config):
     metadata={"dagster/table_name": DECISION_TABLE},
 )
 def match_results(
-    context: dg.AssetExecutionContext, workspace: Workspace, launcher: dg.ResourceParam[Launcher], config: MatchConfig
+    context: dg.AssetExecutionContext, workspace: Workspace, launchers: Launchers, config: MatchConfig
 ) -> dg.MaterializeResult:
     """Exactly one decision for every record of the feeds, with confidence and evidence. Not published before its checks have passed.
 
@@ -73,11 +73,11 @@ def match_results(
     from em_core.feeds import FILE
 
     keys, run_id = list(context.partition_keys), context.run.run_id
-    arguments = [
+    arguments: list[Argument] = [
         "--tables",
-        str(workspace.table_folder),
+        Place(workspace.table_folder, "shared"),
         "--matcher",
-        str(workspace.model(CHAMPION)),
+        Place(workspace.model(CHAMPION), "read"),
         "--run-id",
         run_id,
     ]
@@ -87,8 +87,9 @@ def match_results(
         else:
             names = Path(scratch) / "feeds.txt"
             names.write_text("".join(f"{key}\n" for key in keys), encoding="utf-8")
-            arguments += ["--feeds-file", str(names)]
-        done = launcher.run(context, "em_match_feeds", [*arguments, *(["--full"] if config.full else [])], {})
+            arguments += ["--feeds-file", Place(names, "read")]
+        arguments += ["--full"] if config.full else []
+        done = launchers.of("match_results").run(context, "em_match_feeds", arguments, {})
     with bad_input_fails():
         where = {FILE: keys}
         source = workspace.tables.read(SOURCE_TABLE, columns=list(RESULT.key), filter=where)

@@ -7,7 +7,7 @@ from em_assets.assets.index import INDEX, vector_index
 from em_assets.assets.reference import reference_entities
 from em_assets.automation import ON_CHANGE
 from em_assets.failures import RETRY, bad_input_fails
-from em_assets.launchers import Launcher
+from em_assets.launchers import Launchers, Place
 from em_assets.metadata import recall_metadata, table_metadata
 from em_assets.resources import Gates, Settings, Workspace
 from em_assets.verdicts import verdict
@@ -99,7 +99,7 @@ def evaluation_records(workspace: Workspace, settings: Settings) -> dg.Materiali
 
 @dg.asset(group_name="model", deps=[training_pairs], kinds={"pytorch", "mlflow"}, owners=OWNERS, pool="training")
 def ditto_model(
-    context: dg.AssetExecutionContext, workspace: Workspace, settings: Settings, launcher: dg.ResourceParam[Launcher]
+    context: dg.AssetExecutionContext, workspace: Workspace, settings: Settings, launchers: Launchers
 ) -> dg.MaterializeResult:
     """The transformer pair classifier, trained by the entry point `train_ditto` where the launcher says."""
     from em_core.files import write_table
@@ -111,7 +111,9 @@ def ditto_model(
     data = workspace.path / "models" / "training_pairs.parquet"
     write_table(workspace.tables.read(PAIR_TABLE), data)
     env = {"MLFLOW_TRACKING_URI": workspace.tracking_uri, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return launcher.run(context, "train_ditto", ditto.arguments(data, folder), env)
+    places = {str(data): Place(data, "read"), str(folder): Place(folder, "write")}
+    arguments = [places.get(text, text) for text in ditto.arguments(data, folder)]
+    return launchers.of("ditto_model").run(context, "train_ditto", arguments, env)
 
 
 @dg.asset(
