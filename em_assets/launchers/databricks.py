@@ -93,7 +93,7 @@ class DatabricksLauncher(Launcher):
         from dagster_databricks.pipes import files
 
         api = files.FilesAPI(self.client.api_client)
-        reader = _Reader(self.client, folder, self.settings.poll_seconds)
+        reader = _Reader(self.client, folder, self.settings)
         with open_pipes_session(
             context=context,
             context_injector=_Injector(self.client, folder),
@@ -281,14 +281,19 @@ class _Injector(PipesUnityCatalogVolumesContextInjector):
 class _Reader(PipesUnityCatalogVolumesMessageReader):
     """Messages from a place that a later try finds again."""
 
-    def __init__(self, client: WorkspaceClient, folder: str, interval: float) -> None:
-        super().__init__(client=client, volume_path=folder, interval=interval)
+    def __init__(self, client: WorkspaceClient, folder: str, settings: DatabricksSettings) -> None:
+        super().__init__(
+            client=client,
+            volume_path=folder,
+            interval=settings.poll_seconds,
+            include_stdio_in_messages=settings.stream_output,
+        )
 
     @contextmanager
     def get_params(self) -> Iterator[dict[str, Any]]:
         path = f"{self.volume_path}/messages"
         self.files_client.create_directory(path)
-        yield {"path": path, "include_stdio_in_messages": True}
+        yield {"path": path, "include_stdio_in_messages": self.include_stdio_in_messages}
 
 
 def carry(api: Any, here: Path, there: str) -> None:

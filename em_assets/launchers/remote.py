@@ -28,6 +28,8 @@ class DatabricksSettings(BaseModel):
     """folders that both sides see: path here -> path there; what lies in one is not copied"""
     arguments: dict[str, list[str]] = Field(default_factory=dict)
     """more arguments of an entry point, for example `{train_ditto: [--mlflow-tracking-uri, databricks]}`"""
+    stream_output: bool = True
+    """show in Dagster what the step writes to stdout and stderr; costs some seconds at the end of each step"""
     timeout_seconds: int = Field(default=6 * 3600, gt=0)
     """the remote run is ended after that"""
     poll_seconds: float = Field(default=5, gt=0)

@@ -109,7 +109,7 @@ def test_an_interrupt_ends_the_process(module: Path, tmp_path: Path) -> None:
     def interrupt() -> None:
         while not (started.exists() and started.read_text()):
             time.sleep(0.05)
-        signal.raise_signal(signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
     assert "Interrupted" in failure(materialize(LocalLauncher())).error.cls_name

@@ -4,50 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import site
 import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
-# What the wheel declares for training; everything else of the test environment must stay out of reach.
-_NOT_NEEDED = ("dagster", "databricks", "mlflow", "pyspark", "pytest")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
-    (made,) = out.glob("*.whl")
-    return made
-
-
-@pytest.fixture(scope="module")
-def clean(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
-    """A new environment with the wheel alone; third-party packages are lent by a path file, orchestration left out."""
-    folder = tmp_path_factory.mktemp("clean")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=120)
-    python = folder / "bin" / "python"
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True, timeout=120)
-    (target,) = (folder / "lib").glob("python*/site-packages")
-    for lender in site.getsitepackages():
-        for entry in Path(lender).iterdir():
-            foreign = (
-                entry.name.startswith(("_", "entity_matching", "pip", "setuptools")) and entry.name != "_cffi_backend"
-            )
-            if (
-                (foreign and not entry.name.endswith(".so"))
-                or entry.name.lower().startswith(_NOT_NEEDED)
-                or entry.suffix == ".pth"
-            ):
-                continue
-            if not (target / entry.name).exists():
-                (target / entry.name).symlink_to(entry)
-    return folder
 
 
 def run(clean: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
