@@ -45,6 +45,7 @@ def drift_verdict(drifts: Sequence[Drift], name: str) -> dg.AssetCheckResult:
                         "psi_confidence": round(d.psi_confidence, 4),
                         "chance": round(d.chance, 4),
                         "baseline": d.baseline,
+                        "same_model": d.same_model,
                     }
                     for d in drifts
                 }

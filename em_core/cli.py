@@ -1,4 +1,4 @@
-"""`em fit | match | explain | review | evaluate`: the engine on a user's own files."""
+"""`em fit | match | explain | review | evaluate | registry`: the engine on a user's own files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from em_core import registry_cli
 from em_core.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(registry_cli.app, name="registry")
 Mapping = Annotated[
     Path | None,
     typer.Option(

@@ -9,7 +9,7 @@ from em_assets.assets import OWNERS
 from em_assets.assets.reference import reference_entities
 from em_assets.assets.sources import FILE_COLUMN, source_entities
 from em_assets.assets.training import CHAMPION, champion_matcher
-from em_assets.automation import ON_CHANGE
+from em_assets.automation import on_change
 from em_assets.failures import RETRY, bad_input_fails
 from em_assets.launchers import Argument, Launchers, Place
 from em_assets.metadata import column_schema, preview, report_metadata, table_metadata, table_of
@@ -161,7 +161,7 @@ def matched_entities(context: dg.AssetExecutionContext, workspace: Workspace) ->
     deps=[matched_entities, reference_entities],
     kinds={"html"},
     owners=OWNERS,
-    automation_condition=ON_CHANGE,
+    automation_condition=on_change(dg.AssetSelection.assets(matched_entities)),
     check_specs=[
         dg.AssetCheckSpec(
             "certified_precision_holds",

@@ -3,7 +3,8 @@
 Measured by the population stability index, PSI = sum (p - q) ln(p / q) over the bins of a distribution; below 0.1 is customary for
 "stable", above 0.25 for "shifted" (Siddiqi, Credit Risk Scorecards, 2006). Two samples of one distribution have a PSI of about
 (1/n + 1/m) times a chi-squared variable (Yurdakul and Naranjo, Journal of Risk Model Validation 14(4), 2020), so small feeds must
-exceed chance too.
+exceed chance too. Another fitted model has another yardstick of confidence, so against a baseline of another model the confidences
+alone hold nothing back; the decisions still do.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Drift:
     psi_confidence: float
     chance: float
     baseline: str | None
+    same_model: bool = True
 
     @property
     def psi(self) -> float:
@@ -53,8 +55,9 @@ class Drift:
 
     @property
     def shifted(self) -> bool:
-        """Beyond custom's limit and beyond chance."""
-        return self.psi > SHIFTED and self.psi > self.chance
+        """Beyond custom's limit and beyond chance, in what one model can be held to."""
+        held = self.psi if self.same_model else self.psi_decisions
+        return held > SHIFTED and held > self.chance
 
     @property
     def unsettled(self) -> bool:
@@ -85,7 +88,9 @@ def chance_limit(expected: int, actual: int, bins: int, certainty: float = CHANC
     return float((1 / max(1, expected) + 1 / max(1, actual)) * chi2.ppf(certainty, bins - 1))
 
 
-def compare(system: str, now: RunProfile, before: RunProfile | None, baseline: str | None) -> Drift:
+def compare(
+    system: str, now: RunProfile, before: RunProfile | None, baseline: str | None, same_model: bool = True
+) -> Drift:
     """The drift of one system from the profile `before` of run `baseline`."""
     if before is None:
         return Drift(system, now.records, 0.0, 0.0, 0.0, None)
@@ -97,20 +102,22 @@ def compare(system: str, now: RunProfile, before: RunProfile | None, baseline: s
         stability(np.array(before.confidence), np.array(now.confidence)),
         chance_limit(before.records, now.records, len(now.confidence)),
         baseline,
+        same_model,
     )
 
 
 def measure_drift(store: TableStore, results: pd.DataFrame, run_id: str) -> list[Drift]:
     """Drift of each source system in `results`; the profiles are stored, accepted unless shifted.
 
-    Measured again for the same run it says the same: a run is never its own baseline.
+    results: result contract and `model_version`. Measured again for the same run it says the same: a run is never its own baseline.
     """
     known = store.read(PROFILE_TABLE) if store.exists(PROFILE_TABLE) else None
     found, rows = [], []
     for system, part in results.groupby("source_system"):
         now = profile_of(part)
-        before, baseline = _last_accepted(known, str(system), run_id)
-        drift = compare(str(system), now, before, baseline)
+        before, baseline, models_before = _last_accepted(known, str(system), run_id)
+        models = ", ".join(sorted(set(part["model_version"])))
+        drift = compare(str(system), now, before, baseline, models == models_before)
         found.append(drift)
         rows.append(
             {
@@ -122,6 +129,7 @@ def measure_drift(store: TableStore, results: pd.DataFrame, run_id: str) -> list
                 "psi": drift.psi,
                 "baseline": drift.baseline,
                 "matcher_versions": ", ".join(sorted(set(part["matcher_version"]))),
+                "model_versions": models,
                 "accepted": "no" if drift.shifted else "yes",
                 "measured_at": pd.Timestamp(datetime.now(UTC)),
             }
@@ -142,12 +150,15 @@ def accept(store: TableStore, run_id: str) -> int:
     return len(held)
 
 
-def _last_accepted(known: pd.DataFrame | None, system: str, run_id: str) -> tuple[RunProfile | None, str | None]:
+def _last_accepted(
+    known: pd.DataFrame | None, system: str, run_id: str
+) -> tuple[RunProfile | None, str | None, str | None]:
+    """Profile, run and models of the baseline."""
     if known is None:
-        return None, None
+        return None, None, None
     mine = known[(known["source_system"] == system) & (known["accepted"] == "yes") & (known["run_id"] != run_id)]
     if mine.empty:
-        return None, None
+        return None, None, None
     row = mine.sort_values("measured_at").iloc[-1]
     profile = RunProfile(int(row["records"]), json.loads(row["decisions"]), json.loads(row["confidence"]))
-    return profile, str(row["run_id"])
+    return profile, str(row["run_id"]), str(row["model_versions"])

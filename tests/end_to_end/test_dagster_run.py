@@ -112,17 +112,6 @@ def test_materializing_twice_changes_nothing(ran: SimpleNamespace) -> None:
     assert metadata(again, "match_results")["rows_changed"] == 0 and metadata(again, "match_results")["reused"] == 120
 
 
-def test_a_shorter_file_leaves_no_stale_results(ran: SimpleNamespace) -> None:
-    path = ran.root / "landing" / "invoice_feed.csv"
-    whole = path.read_text()
-    path.write_text("".join(whole.splitlines(keepends=True)[:51]))
-    ran.launch("match", "invoice_feed.csv")
-    left = ran.workspace.tables.read(RESULT_TABLE, filter={"source_system": "invoice_feed"})
-    path.write_text(whole)
-    ran.launch("match", "invoice_feed.csv")
-    assert len(left) == 50
-
-
 def test_a_broken_file_fails_its_own_partition_only(ran: SimpleNamespace) -> None:
     (ran.root / "landing" / "broken.csv").write_text("id,job\n1,x\n")
     failed = ran.launch("match", "broken.csv", fails=True)

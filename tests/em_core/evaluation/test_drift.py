@@ -14,7 +14,7 @@ from em_core.evaluation.drift import PROFILE_TABLE, accept, chance_limit, measur
 from em_core.storage import DeltaStore
 
 
-def results(n: int, auto: float, seed: int, system: str = "crm") -> pd.DataFrame:
+def results(n: int, auto: float, seed: int, system: str = "crm", model: str = "m") -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     automatic = rng.random(n) < auto
     return pd.DataFrame(
@@ -22,7 +22,8 @@ def results(n: int, auto: float, seed: int, system: str = "crm") -> pd.DataFrame
             "source_system": system,
             "decision": np.where(automatic, "auto_match", "no_match"),
             "confidence": np.where(automatic, 1 - rng.random(n) * 0.01, np.nan),
-            "matcher_version": "m",
+            "matcher_version": model,
+            "model_version": model,
         }
     )
 
@@ -69,6 +70,18 @@ def test_small_feeds_are_not_judged_by_chance(tmp_path: Path) -> None:
         measure_drift(store, results(12, 0.6, seed), "one")
         cried += measure_drift(store, results(12, 0.6, 1000 + seed), "two")[0].shifted
     assert cried <= 1 and chance_limit(12, 12, 8) > 0.25
+
+
+def test_another_model_is_held_to_its_decisions_not_to_another_yardstick(tmp_path: Path) -> None:
+    store = DeltaStore(tmp_path)
+    measure_drift(store, results(2000, 0.8, 1), "one")
+    for model, held in (("m", True), ("other", False)):
+        surer = results(2000, 0.8, 2, model=model)
+        surer["confidence"] = surer["confidence"] - 0.2
+        (drift,) = measure_drift(store, surer, f"two-{model}")
+        assert drift.psi_confidence > 0.25 > drift.psi_decisions and drift.shifted == held and drift.unsettled != held
+    (fallen,) = measure_drift(store, results(2000, 0.1, 3, model="third"), "three")
+    assert fallen.shifted and not fallen.same_model
 
 
 def test_systems_are_judged_apart(tmp_path: Path) -> None:
