@@ -77,6 +77,7 @@ def test_new_results_are_reported(instance: dg.DagsterInstance) -> None:
         instance.report_runless_asset_event(dg.AssetMaterialization("matched_entities", partition="a.csv", tags=tags))
         assert ("match_report" in daemon.tick()) == asked
         daemon.made("match_report", "9")
+        assert daemon.tick() == set()
 
 
 def test_training_never_starts_by_itself(instance: dg.DagsterInstance) -> None:
