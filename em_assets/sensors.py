@@ -1,4 +1,7 @@
-"""Sensors: what starts by itself. All are off until someone switches them on, or `EM_AUTOMATION=on` is set."""
+"""Sensors: what starts by itself. All are off until someone switches them on, or `EM_AUTOMATION=on` is set.
+
+`EM_LOOK_SECONDS` (30) is the least time between two looks.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from em_assets.notify import Notifier
 from em_assets.partitions import source_files
 from em_assets.quarantine import FOLDER
 from em_assets.resources import Workspace
+from em_core.errors import UserError
 from em_core.files import fingerprint_texts
 
 _NOT_FEEDS = (".mapping.yaml", ".tmp", ".part", ".crdownload", ".filepart")
@@ -30,6 +34,16 @@ _STATUS = (
     if os.environ.get("EM_AUTOMATION", "").lower() == "on"
     else dg.DefaultSensorStatus.STOPPED
 )
+
+
+def _look_seconds() -> int:
+    text = os.environ.get("EM_LOOK_SECONDS") or "30"
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise UserError(f"EM_LOOK_SECONDS is {text!r}: a whole number of seconds is needed")
+    return int(text)
+
+
+_SECONDS = _look_seconds()
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
@@ -54,7 +68,7 @@ def stretches(keys: Sequence[str], wanted: set[str], most: int) -> list[tuple[st
     return [(keys[places[a]], keys[places[b]]) for a, b in zip(starts, ends, strict=True)]
 
 
-@dg.sensor(job=match, minimum_interval_seconds=30, default_status=_STATUS)
+@dg.sensor(job=match, minimum_interval_seconds=_SECONDS, default_status=_STATUS)
 def landed_files(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SensorResult:
     """Each new or changed file of the drop folder becomes a partition and is matched.
 
@@ -83,11 +97,9 @@ def landed_files(context: dg.SensorEvaluationContext, workspace: Workspace) -> d
     )
 
 
-@dg.sensor(job=refresh, minimum_interval_seconds=60, default_status=_STATUS)
+@dg.sensor(job=refresh, minimum_interval_seconds=_SECONDS, default_status=_STATUS)
 def landed_reference(context: dg.SensorEvaluationContext, workspace: Workspace) -> dg.SensorResult | dg.SkipReason:
     """A new state of the master's file is read, indexed and given to the matcher in use. Nothing before the first fit."""
-    from em_core.errors import UserError
-
     try:
         path = workspace.reference
     except UserError as error:
@@ -104,7 +116,7 @@ def landed_reference(context: dg.SensorEvaluationContext, workspace: Workspace) 
     return dg.SensorResult(run_requests=requests, cursor=json.dumps([state, state if requests else launched]))
 
 
-@dg.sensor(job=rematch, minimum_interval_seconds=30, default_status=_STATUS)
+@dg.sensor(job=rematch, minimum_interval_seconds=_SECONDS, default_status=_STATUS)
 def champion_changed(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
     """Another matcher in use, or the same on another reference: the feeds are brought up to date, in one run.
 
@@ -151,6 +163,7 @@ automation = dg.AutomationConditionSensorDefinition(
     "automation",
     target=dg.AssetSelection.assets("vector_index", "champion_matcher", "match_report"),
     default_status=_STATUS,
+    minimum_interval_seconds=_SECONDS,
     description="Materializes assets whose conditions hold: see `em_assets/automation.py`.",
 )
 SENSORS = [landed_files, landed_reference, champion_changed, failed_runs, automation]

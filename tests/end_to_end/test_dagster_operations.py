@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
+import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -176,3 +184,112 @@ def test_a_matcher_that_is_no_better_stays_challenger_and_going_back_is_one_job(
     # The refused challenger does not come back by itself.
     again = ran.launch("fit", asset_selection=[dg.AssetKey("champion_matcher")])
     assert not metadata(again, "champion_matcher")["promoted"] and in_use(ran) == first
+
+
+class Server:
+    """`dagster dev`: webserver and daemon, asked by GraphQL."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def ask(self, query: str, **variables: Any) -> dict[str, Any]:
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            told = json.load(answer)
+        assert "errors" not in told, told
+        found: dict[str, Any] = told["data"]
+        return found
+
+    def status(self, run_id: str) -> str:
+        query = "query($id: ID!) {runOrError(runId: $id) {... on Run {status}}}"
+        return str(self.ask(query, id=run_id)["runOrError"]["status"])
+
+
+def wait_for(what: Callable[[], object], seconds: float = 240) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until, "it did not come about in time"
+        time.sleep(1)
+
+
+@pytest.fixture
+def server(ran: SimpleNamespace, tmp_path: Path) -> Iterator[Server]:
+    """The webserver and the daemon as `make ui` starts them, sensors on, with a Dagster home of their own."""
+    shutil.copy(Path(__file__).parents[2] / "dagster.yaml", tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = tmp_path / "server.log"
+    command = [
+        Path(sys.executable).with_name("dagster"),
+        "dev",
+        "-m",
+        "em_assets.definitions",
+        "-h",
+        "127.0.0.1",
+        "-p",
+        port,
+    ]
+    env = {**os.environ, "DAGSTER_HOME": str(tmp_path), "EM_AUTOMATION": "on", "EM_LOOK_SECONDS": "5"}
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [*map(str, command)], env=env, cwd=tmp_path, stdout=out, stderr=out, start_new_session=True
+        )
+    found = Server(f"http://127.0.0.1:{port}")
+
+    def up() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return bool(found.ask("{version}"))
+        except OSError:
+            return False
+
+    try:
+        wait_for(up)
+        yield found
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+LAUNCH = """mutation($of: ExecutionParams!) {launchRun(executionParams: $of) {
+    __typename ... on LaunchRunSuccess {run {runId}} ... on PythonError {message}}}"""
+BACKFILL = """mutation($of: LaunchBackfillParams!) {launchPartitionBackfill(backfillParams: $of) {
+    __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}"""
+
+
+def test_the_server_matches_what_lands_and_does_what_it_is_told(ran: SimpleNamespace, server: Server) -> None:
+    """A file that lands is matched and published by itself; a run and a backfill are launched as the UI does it."""
+    new = "vendors.csv"
+    feed = read_table(ran.landing / INVOICE)
+    for path in ran.landing.glob("*.csv"):
+        path.unlink()
+    feed.head(40).to_csv(ran.landing / new, index=False)
+
+    selector = {"repositoryLocationName": "em_assets.definitions", "repositoryName": "__repository__"}
+    job = {"selector": {**selector, "jobName": "report"}, "mode": "default"}
+    launched = server.ask(LAUNCH, of=job)["launchRun"]
+    assert launched["__typename"] == "LaunchRunSuccess", launched
+
+    def published() -> bool:
+        results = ran.workspace.tables.read(RESULT_TABLE, filter={"source_file": new})
+        return len(results) == 40
+
+    wait_for(published)
+    wait_for(lambda: server.status(launched["run"]["runId"]) in ("SUCCESS", "FAILURE"))
+    assert server.status(launched["run"]["runId"]) == "SUCCESS" and ran.workspace.report.is_file()
+
+    asked = {"assetSelection": [{"path": ["matched_entities"]}], "partitionNames": [new]}
+    backfill = server.ask(BACKFILL, of=asked)["launchPartitionBackfill"]
+    assert backfill["__typename"] == "LaunchBackfillSuccess", backfill
+    query = "query($id: String!) {partitionBackfillOrError(backfillId: $id) {... on PartitionBackfill {status}}}"
+
+    def status() -> str:
+        return str(server.ask(query, id=backfill["backfillId"])["partitionBackfillOrError"]["status"])
+
+    wait_for(lambda: status() != "REQUESTED")
+    assert status() == "COMPLETED_SUCCESS"
