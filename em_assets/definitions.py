@@ -20,8 +20,8 @@ from em_assets.sensors import SENSORS
 def defs() -> dg.Definitions:
     """Assets, checks, jobs, sensors, schedules and resources.
 
-    `EM_ROOT` names the workspace folder, `EM_SETTINGS` a settings file, `EM_LAUNCHERS` a file that says where heavy steps run,
-    `EM_WEBHOOK_URL` where failures are told.
+    `EM_ROOT` names the workspace folder, `EM_LANDING` another drop folder, `EM_SETTINGS` a settings file, `EM_LAUNCHERS` a file that
+    says where heavy steps run, `EM_WEBHOOK_URL` where failures are told.
     """
     return dg.Definitions(
         assets=dg.load_assets_from_modules([reference, sources, index, training, matching]),
@@ -32,7 +32,9 @@ def defs() -> dg.Definitions:
         # Heavy steps are processes of their own already, by the launcher; a process for each step would only load Python again.
         executor=dg.in_process_executor,
         resources={
-            "workspace": Workspace(root=os.environ.get("EM_ROOT", DEFAULT_ROOT)),
+            "workspace": Workspace(
+                root=os.environ.get("EM_ROOT", DEFAULT_ROOT), landing_folder=os.environ.get("EM_LANDING", "")
+            ),
             "settings": Settings(file=os.environ.get("EM_SETTINGS", "")),
             "gates": Gates(),
             "launchers": Launchers(file=os.environ.get("EM_LAUNCHERS", "")),

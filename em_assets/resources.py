@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
+from em_assets.drop import DropFolder, drop_folder
 from em_core.errors import UserError
 from em_core.storage import DeltaStore, ModelRegistry, TableStore
 
@@ -28,6 +29,10 @@ class Workspace(dg.ConfigurableResource):
     """
 
     root: str = DEFAULT_ROOT
+    landing_folder: str = Field(
+        default="",
+        description="drop folder, if it is not `landing` in the root: a path, or one on a Unity Catalog volume",
+    )
 
     @property
     def path(self) -> Path:
@@ -36,8 +41,13 @@ class Workspace(dg.ConfigurableResource):
 
     @property
     def landing(self) -> Path:
-        """Drop folder of source files: each file is a partition."""
+        """The drop folder of this workspace, unless `landing_folder` names another."""
         return self.path / "landing"
+
+    @property
+    def drop(self) -> DropFolder:
+        """Where feeds land: each file is a partition."""
+        return drop_folder(self.landing_folder or str(self.landing))
 
     @property
     def mapping(self) -> Path | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import dagster as dg
 from dagster import DagsterRunStatus, RunsFilter
@@ -16,12 +16,10 @@ from em_assets.assets.training import champion_matcher
 from em_assets.jobs import match, refresh, rematch
 from em_assets.notify import Notifier
 from em_assets.partitions import source_files
-from em_assets.quarantine import FOLDER
 from em_assets.resources import Workspace
 from em_core.errors import UserError
 from em_core.files import fingerprint_texts
 
-_NOT_FEEDS = (".mapping.yaml", ".tmp", ".part", ".crdownload", ".filepart")
 _UNFINISHED = [
     DagsterRunStatus.QUEUED, DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING, DagsterRunStatus.STARTED,
     DagsterRunStatus.CANCELING,
@@ -47,16 +45,6 @@ _SECONDS = _look_seconds()
 _START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
-def landed(workspace: Workspace) -> Iterator[tuple[str, str]]:
-    """(name, state) of each file in the drop folder; the state changes with size and time."""
-    for path in sorted(workspace.landing.glob("*")) if workspace.landing.is_dir() else []:
-        if path.name.startswith((".", "~")) or path.name.endswith(_NOT_FEEDS) or path.name == FOLDER:
-            continue
-        if path.is_file():
-            stat = path.stat()
-            yield path.name, fingerprint_texts([f"{stat.st_size}-{stat.st_mtime_ns}"])[:10]
-
-
 def stretches(keys: Sequence[str], wanted: set[str], most: int) -> list[tuple[str, str]]:
     """At most `most` ranges (first, last) of `keys` that hold all `wanted` ones; the narrowest gaps between them are bridged."""
     places = [place for place, key in enumerate(keys) if key in wanted]
@@ -77,7 +65,7 @@ def landed_files(context: dg.SensorEvaluationContext, workspace: Workspace) -> d
     """
     seen: dict[str, list[str]] = json.loads(context.cursor or "{}")
     now, ready = {}, {}
-    for name, state in landed(workspace):
+    for name, state in workspace.drop.files():
         last, launched = seen.get(name, ["", ""])
         if state == last and state != launched:
             ready[name] = launched = state

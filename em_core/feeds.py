@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow as pa
 
 from em_core.errors import UserError
-from em_core.files import fingerprint, fingerprint_texts, read_mapping, read_table
+from em_core.files import MAPPING_SUFFIX, fingerprint, fingerprint_texts, read_mapping, read_table
 from em_core.matcher import Matcher, Timings
 from em_core.rematch import DIGESTS, REUSED, flips, rematch
 from em_core.schema import RESULT, RESULT_SCHEMA, SOURCE, prepare_source
@@ -25,7 +25,6 @@ from em_core.storage import TableStore
 from em_core.storage.names import CHANGE_TABLE, DECISION_TABLE, RESULT_TABLE, SOURCE_TABLE
 
 FILE = "source_file"
-MAPPING_SUFFIX = ".mapping.yaml"
 # Columns that say which run wrote a row, not what it says: alone they are no change.
 WHO_AND_WHEN = ("run_id", "matched_at")
 _GROUP = 20_000

@@ -32,6 +32,8 @@ __all__ = [
     "write_table",
 ]
 
+#: `<name>.mapping.yaml` beside a landed file `<name>.csv` maps its headers.
+MAPPING_SUFFIX = ".mapping.yaml"
 _DELIMITED = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _PARQUET = (".parquet", ".pq")
 _KNOWN = ".csv, .tsv, .csv.gz, .parquet, or a Delta folder"

@@ -44,15 +44,16 @@ _LISTED = 50
 def source_entities(context: dg.AssetExecutionContext, workspace: Workspace) -> dg.MaterializeResult:
     """Records to match, as feeds delivered them. Rows without a name stay: they get a BAD_INPUT result.
 
-    A file that cannot be read goes to `landing/quarantine`, the others go on; what it had delivered before stays.
+    A file that cannot be read goes to the folder `quarantine`, the others go on; what it had delivered before stays.
     """
     from em_core.feeds import FILE, land_feeds
     from em_core.files import fingerprint_texts
 
     keys = list(context.partition_keys)
     with bad_input_fails():
-        landed = land_feeds(workspace.tables, workspace.landing, keys)
-        places = quarantine(workspace.tables, workspace.landing, landed.broken, context.run.run_id)
+        with workspace.drop.here(keys) as folder:
+            landed = land_feeds(workspace.tables, folder, keys)
+        places = quarantine(workspace.tables, workspace.drop, landed.broken, context.run.run_id)
         for name, reason in landed.broken.items():
             about = {"quarantined": reason, "place": places[name]}
             context.log_event(dg.AssetObservation(context.asset_key, partition=name, metadata=about))

@@ -277,6 +277,7 @@ class Handler(BaseHTTPRequestHandler):
                 "name": p.name,
                 "is_directory": p.is_dir(),
                 "file_size": p.stat().st_size,
+                "last_modified": p.stat().st_mtime_ns // 1_000_000,
             }
             for p in sorted(place.iterdir())
         ]
