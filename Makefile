@@ -13,12 +13,13 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: demo test ui wheel lint clean
+.PHONY: demo databricks-demo test ui wheel lint clean
 .DEFAULT_GOAL := help
 help:
 	@echo "make demo   install, then match three real feeds to 50,000 GLEIF entities (ROWS=all for 399,203)"
 	@echo "make test   install everything and run the tests"
 	@echo "make ui     Dagster's UI with the demo's materializations"
+	@echo "make databricks-demo  the demo with its training on a stand-in for a Databricks workspace"
 	@echo "make wheel  build the wheel into dist/"
 	@echo "make lint   ruff and mypy"
 
@@ -45,6 +46,10 @@ $(ROOT)/dagster/dagster.yaml: dagster.yaml
 
 demo: $(VENV)/.demo $(ROOT)/dagster/dagster.yaml
 	DAGSTER_HOME=$(ROOT)/dagster $(BIN)/python -m em_assets.demo --root $(ROOT) --rows $(ROWS)
+
+databricks-demo: $(VENV)/.test
+	mkdir -p $(ROOT)/databricks/dagster && cp dagster.yaml $(ROOT)/databricks/dagster/
+	DAGSTER_HOME=$(ROOT)/databricks/dagster $(BIN)/python -m tests.workspace.demo --root $(ROOT)/databricks --rows $(ROWS)
 
 ui: $(VENV)/.demo $(ROOT)/dagster/dagster.yaml
 	EM_ROOT=$(ROOT) DAGSTER_HOME=$(ROOT)/dagster $(BIN)/dg dev

@@ -30,11 +30,17 @@ def _seconds(result: dg.ExecuteInProcessResult) -> Iterator[tuple[str, float]]:
             yield str(event.step_key), event.step_success_data.duration_ms / 1000
 
 
-def run(root: Path, rows: int | None, crm: int, invoice: int, console: Console) -> None:
-    """Write the data, launch the jobs on the instance of DAGSTER_HOME, print what came out."""
+def run(root: Path, rows: int | None, crm: int, invoice: int, console: Console, only_data: bool = False) -> None:
+    """Write the data, launch the jobs on the instance of DAGSTER_HOME, print what came out.
+
+    `only_data`: write the data and add the feeds' partitions, no more.
+    """
+    home = os.environ.get("DAGSTER_HOME", "")
+    if not Path(home).is_dir() or not home:
+        raise UserError("DAGSTER_HOME must name a folder for Dagster's history; `make demo` and `make ui` set it")
     os.environ["EM_ROOT"] = str(root)
     from em_assets.definitions import defs
-    from em_assets.partitions import source_files
+    from em_assets.partitions import RANGE_END, RANGE_START, source_files
     from em_assets.resources import Workspace
     from em_core.demo.feeds import write_demo
 
@@ -52,18 +58,19 @@ def run(root: Path, rows: int | None, crm: int, invoice: int, console: Console) 
     with dg.DagsterInstance.get() as instance:
         keys = [path.name for path in made.feeds]
         instance.add_dynamic_partitions(str(source_files.name), keys)
+        if only_data:
+            return
 
-        def launch(job: str, partition: str | None = None) -> None:
-            done = location.resolve_job_def(job).execute_in_process(_QUIET, instance=instance, partition_key=partition)
+        def launch(job: str, tags: dict[str, str] | None = None) -> None:
+            done = location.resolve_job_def(job).execute_in_process(_QUIET, instance=instance, tags=tags)
             for step, took in _seconds(done):
                 seconds[step] = seconds.get(step, 0.0) + took
 
         console.rule("2 of 4: reference, index, training (job `fit`)")
         launch("fit")
-        console.rule("3 of 4: one partition for each feed (job `match`)")
-        for key in keys:
-            console.print(f"   {key}")
-            launch("match", key)
+        console.rule("3 of 4: one partition for each feed, matched in one run (job `match`)")
+        console.print(f"   {', '.join(keys)}")
+        launch("match", {RANGE_START: keys[0], RANGE_END: keys[-1]})
         console.rule("4 of 4: results against known answers (job `report`)")
         launch("report")
     _print_results(workspace, seconds, console)
@@ -126,13 +133,16 @@ def main() -> None:
     parser.add_argument("--rows", default="50000", help="reference rows, or `all` for the 399,203 of the package")
     parser.add_argument("--crm", type=int, default=5000, help="records of the CRM export")
     parser.add_argument("--invoice", type=int, default=5000, help="records of the invoice feed")
+    parser.add_argument(
+        "--only-data", action="store_true", help="write the files and add their partitions, run nothing"
+    )
     arguments = parser.parse_args()
     console = Console()
     try:
         if arguments.rows != "all" and not arguments.rows.isdigit():
             raise UserError(f"--rows {arguments.rows}: a number or `all`")
         rows = None if arguments.rows == "all" else int(arguments.rows)
-        run(arguments.root.resolve(), rows, arguments.crm, arguments.invoice, console)
+        run(arguments.root.resolve(), rows, arguments.crm, arguments.invoice, console, arguments.only_data)
     except UserError as error:
         sys.stderr.write(f"demo: {error}\n")
         sys.exit(2)

@@ -15,7 +15,7 @@ from dagster import DagsterRunStatus, RunsFilter
 from em_assets.assets.training import champion_matcher
 from em_assets.jobs import match, refresh, rematch
 from em_assets.notify import Notifier
-from em_assets.partitions import source_files
+from em_assets.partitions import RANGE_END, RANGE_START, source_files
 from em_assets.resources import Workspace
 from em_core.errors import UserError
 from em_core.files import fingerprint_texts
@@ -42,7 +42,6 @@ def _look_seconds() -> int:
 
 
 _SECONDS = _look_seconds()
-_START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
 
 def stretches(keys: Sequence[str], wanted: set[str], most: int) -> list[tuple[str, str]]:
@@ -77,7 +76,7 @@ def landed_files(context: dg.SensorEvaluationContext, workspace: Workspace) -> d
     else:
         ranges = stretches([*known, *new], set(ready), _RUNS)
         mark = fingerprint_texts([f"{name}={state}" for name, state in sorted(ready.items())])
-        requests = [dg.RunRequest(run_key=f"{mark}-{a}", tags={_START: a, _END: b}) for a, b in ranges]
+        requests = [dg.RunRequest(run_key=f"{mark}-{a}", tags={RANGE_START: a, RANGE_END: b}) for a, b in ranges]
     return dg.SensorResult(
         run_requests=requests,
         dynamic_partitions_requests=[source_files.build_add_request(new)] if new else [],
@@ -123,7 +122,7 @@ def champion_changed(context: dg.SensorEvaluationContext) -> dg.SensorResult | d
     if context.instance.get_run_records(RunsFilter(job_name=rematch.name, statuses=_UNFINISHED), limit=1):
         return dg.SkipReason("a rematch is under way; the newest matcher comes after it")
     # The event, not the version, is the key: after a rollback the same version comes again.
-    tags = {_START: keys[0], _END: keys[-1], "matcher_version": version}
+    tags = {RANGE_START: keys[0], RANGE_END: keys[-1], "matcher_version": version}
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=f"rematch-{version}-{event.timestamp if event else 0}", tags=tags)],
         cursor=version,
