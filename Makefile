@@ -36,7 +36,7 @@ $(VENV)/.demo: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.demo
-	$(INSTALL) -e '.[ditto,fast,offline,local,dagster,databricks,postgres,dev]'
+	$(INSTALL) -e '.[ditto,fast,offline,local,dagster,databricks,postgres,spark,dev]'
 	@touch $@
 
 # One Dagster home for the demo, the UI and your own runs.

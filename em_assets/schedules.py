@@ -3,9 +3,7 @@
 import dagster as dg
 
 from em_assets.jobs import fit, rematch
-from em_assets.partitions import source_files
-
-_START, _END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+from em_assets.partitions import RANGE_END, RANGE_START, source_files
 
 
 @dg.schedule(job=rematch, cron_schedule="0 2 * * *", execution_timezone="UTC")
@@ -15,7 +13,7 @@ def nightly_match(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.S
     if not keys:
         return dg.SkipReason("no feed has landed yet")
     return dg.RunRequest(
-        run_key=context.scheduled_execution_time.strftime("%Y-%m-%d"), tags={_START: keys[0], _END: keys[-1]}
+        run_key=context.scheduled_execution_time.strftime("%Y-%m-%d"), tags={RANGE_START: keys[0], RANGE_END: keys[-1]}
     )
 
 

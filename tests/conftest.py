@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import settings
 
 from em_core.demo.gleif import load_gleif
 from em_core.matcher import Matcher
@@ -22,6 +23,10 @@ WORDS = (
 TRADES = "bank foods energy software motors pharma mining textiles shipping insurance".split()
 CITIES = ("Berlin", "Paris", "Oslo", "New York", "Sao Paulo")
 
+
+# Timings never decide a test.
+settings.register_profile("project", deadline=None)
+settings.load_profile("project")
 
 # The files that take longest start first, so that two workers end at about the same time.
 LONGEST = ("end_to_end/", "test_cli.py", "test_ditto_entry_point.py", "test_matcher.py", "test_ditto_runtime.py")

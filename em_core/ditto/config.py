@@ -43,5 +43,6 @@ def read_config(path: Path, options: Collection[str]) -> dict[str, Any]:
 def write_config(folder: Path, values: Mapping[str, Any]) -> None:
     """Write `config.yaml` into `folder`; options without a value are left out."""
     plain = {name: value for name, value in values.items() if value is not None}
-    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+    # Escaped, because some characters that YAML counts as line ends (U+0085) do not survive as they are.
+    text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=False)
     (folder / CONFIG).write_text(f"# train_ditto --config {CONFIG}\n{text}", encoding="utf-8")

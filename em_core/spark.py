@@ -1,0 +1,270 @@
+"""Matching on Spark: the same engine over a Spark DataFrame of any size, one result row for each record.
+
+Matcher folder and index are files that every worker sees (a volume). Each worker process opens them once, memory-mapped, so workers of
+one machine share the pages. Nothing is broadcast and `sparkContext` is never touched: the code runs on classic clusters, in standard
+access mode, on serverless compute and through Spark Connect. The wheel must be installed where the workers are.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from em_core.errors import UserError
+from em_core.schema import RESULT, RESULT_SCHEMA, SOURCE
+from em_core.storage.arrow import from_arrow, to_arrow
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+    from em_core.matcher import Matcher
+    from em_core.retrieval.index import CandidateIndex
+
+log = logging.getLogger(__name__)
+# Places that are mounted over a network: mapped pages would be fetched one by one.
+_REMOTE = ("/Volumes/", "/dbfs/", "/Workspace/")
+#: What a single record can do to the engine. Anything else (memory, disk, a missing file) is no record's fault and ends the task.
+ROW_FAULTS = (UserError, ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+_ROWS_A_TASK = 50_000
+_TASKS_A_CORE = 3
+CANDIDATE_SCHEMA = pa.schema(
+    [
+        ("source_system", pa.string()),
+        ("source_id", pa.string()),
+        ("place", pa.int64()),
+        ("entity_id", pa.string()),
+        ("name", pa.string()),
+        ("probability", pa.float64()),
+    ]
+)
+_DDL: dict[pa.DataType, str] = {
+    pa.string(): "string",
+    pa.float64(): "double",
+    pa.float32(): "float",
+    pa.int64(): "bigint",
+    pa.timestamp("us", tz="UTC"): "timestamp",
+    pa.list_(pa.string()): "array<string>",
+    pa.list_(pa.float32()): "array<float>",
+}
+
+
+def ddl(schema: pa.Schema) -> str:
+    """An Arrow schema as Spark writes it."""
+    return ", ".join(f"`{field.name}` {_DDL[field.type]}" for field in schema)
+
+
+def partitions(records: int, cores: int) -> int:
+    """How many partitions keep all cores busy to the end with tasks that can be repeated cheaply.
+
+    At least three a core, so that a slow task does not hold up the rest, and at most 50,000 records each; but not so few records in one
+    (under 500) that opening the matcher costs more than matching them.
+    """
+    wanted = max(_TASKS_A_CORE * cores, -(-records // _ROWS_A_TASK))
+    return max(1, min(wanted, -(-records // 500)))
+
+
+def contract(source: DataFrame) -> DataFrame:
+    """The columns of the source contract, in its order; those that the table lacks are null, others are left out.
+
+    Raises `UserError` if a key column or `name` is missing. Keys are taken as they are: see `repeated_keys`.
+    """
+    from pyspark.sql import functions as f
+
+    absent = [name for name in (*SOURCE.key, "name") if name not in source.columns]
+    if absent:
+        raise UserError(f"source: there is no column {absent[0]!r}")
+    lists = {"aliases"} & set(SOURCE.columns)
+
+    def column(name: str) -> Any:
+        kind = "array<string>" if name in lists else "string"
+        return (f.col(name) if name in source.columns else f.lit(None)).cast(kind).alias(name)
+
+    return source.select(*(column(name) for name in SOURCE.columns))
+
+
+def repeated_keys(source: DataFrame, most: int = 5) -> list[tuple[str, str]]:
+    """Up to `most` keys that more than one record carries; costs one shuffle of the keys."""
+    from pyspark.sql import functions as f
+
+    counted = source.groupBy(*SOURCE.key).agg(f.count("*").alias("n")).where("n > 1").limit(most)
+    return [(row[0], row[1]) for row in counted.collect()]
+
+
+def match(
+    source: DataFrame, matcher: Path | str, *, run_id: str, records: int | None = None, cores: int = 0
+) -> DataFrame:
+    """One result row (contract `RESULT`) for each row of a Spark DataFrame with the columns of the source contract.
+
+    matcher: the matcher folder, as the workers see it. With `records` and `cores` given, rows are spread by `partitions`; else
+    they stay where they are. A record that the engine cannot digest gets a BAD_INPUT row with the error; it never ends the job.
+    Lazy: nothing runs before the result is used.
+    """
+    rows = contract(source)
+    if records is not None and cores:
+        rows = rows.repartition(partitions(records, cores))
+    return rows.mapInArrow(_matching(str(matcher), run_id), ddl(RESULT_SCHEMA))
+
+
+def candidates(source: DataFrame, matcher: Path | str, best: int = 10) -> DataFrame:
+    """The most probable candidates of each record (`Matcher.candidates`), by key: for mining pairs and for review."""
+
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        found = open_matcher(str(matcher))
+        for frame in _frames(batches):
+            rows = found.candidates(frame, best)
+            keys = frame[list(SOURCE.key)].iloc[rows["row"].to_numpy()].reset_index(drop=True)
+            yield from _batches(pd.concat([keys, rows.drop(columns="row")], axis=1), CANDIDATE_SCHEMA)
+
+    return contract(source).mapInArrow(work, ddl(CANDIDATE_SCHEMA))
+
+
+def embed(names: DataFrame, index: Path | str, *, key: str = "entity_id", name: str = "name") -> DataFrame:
+    """(key, vector array<float> of unit length) for each name, by the encoder of an index folder and in the spelling that it compares.
+
+    Where a name has nothing to encode, the vector is null. Raises `UserError` in the task if the index has no encoder.
+    """
+    from pyspark.sql import functions as f
+
+    schema = pa.schema([(key, pa.string()), ("vector", pa.list_(pa.float32()))])
+
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        from em_core.text.profile import profile
+
+        encoder = _open_index(str(index)).encoder
+        if encoder is None:
+            raise UserError(f"{index}: the index was built without an encoder")
+        for frame in _frames(batches):
+            records = pd.DataFrame(dict.fromkeys(SOURCE.columns), index=frame.index, dtype=object).assign(
+                name=frame[name]
+            )
+            texts = profile(records)["search"].to_numpy(dtype=object)
+            vectors = encoder.encode(texts)
+            cells = [vector if text else None for vector, text in zip(vectors, texts, strict=True)]
+            arrays = [pa.array(frame[key], pa.string()), pa.array(cells, pa.list_(pa.float32()))]
+            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+    chosen = names.select(f.col(key).cast("string").alias(key), f.col(name).cast("string").alias(name))
+    return chosen.mapInArrow(work, ddl(schema))
+
+
+def merge_statement(table: str, view: str, key: Sequence[str] = RESULT.key, ignore: Sequence[str] = ()) -> str:
+    """SQL that brings `table` up to date with the rows of `view`; run twice it changes nothing.
+
+    A row whose values are as before, those of `ignore` aside (who wrote it and when), is left alone.
+    """
+    values = [name for name in RESULT.columns if name not in (*key, *ignore)]
+    same_key = " AND ".join(f"t.{name} = s.{name}" for name in key)
+    changed = " OR ".join(f"t.{name} IS DISTINCT FROM s.{name}" for name in values)
+    columns = list(RESULT.columns)
+    assigned = ", ".join(f"{name} = s.{name}" for name in columns if name not in key)
+    return (
+        f"MERGE INTO {table} AS t USING {view} AS s ON {same_key} "
+        f"WHEN MATCHED AND ({changed}) THEN UPDATE SET {assigned} "
+        f"WHEN NOT MATCHED THEN INSERT ({', '.join(columns)}) VALUES ({', '.join(f's.{name}' for name in columns)})"
+    )
+
+
+def _matching(folder: str, run_id: str) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        matcher = open_matcher(folder)
+        for frame in _frames(batches):
+            yield from _batches(match_safely(matcher, frame, run_id), RESULT_SCHEMA)
+
+    return work
+
+
+def _frames(batches: Iterator[pa.RecordBatch]) -> Iterator[pd.DataFrame]:
+    for batch in batches:
+        if batch.num_rows:
+            yield from_arrow(pa.Table.from_batches([batch]))
+
+
+def _batches(frame: pd.DataFrame, schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    yield from to_arrow(frame, schema).to_batches()
+
+
+def match_safely(matcher: Matcher, frame: pd.DataFrame, run_id: str) -> pd.DataFrame:
+    """`Matcher.match`, in which a record that the engine cannot digest costs itself alone.
+
+    The batch is halved until the record is found; it gets a BAD_INPUT row. If the matcher fails on a name of its own reference too, the
+    fault is the matcher's and is raised.
+    """
+    try:
+        return matcher.match(frame, run_id=run_id)
+    except ROW_FAULTS as error:
+        if len(frame) > 1:
+            half = len(frame) // 2
+            parts = [frame.iloc[:half].reset_index(drop=True), frame.iloc[half:].reset_index(drop=True)]
+            return pd.concat([match_safely(matcher, part, run_id) for part in parts], ignore_index=True)
+        probe = pd.DataFrame({name: [None] for name in frame.columns}, dtype=object)
+        probe["source_system"], probe["source_id"] = "probe", "probe"
+        probe["name"] = str(matcher.engine.index.reference["name"].iloc[0])
+        matcher.match(probe)
+        log.warning("record %s cannot be matched: %s", frame["source_id"].iloc[0], type(error).__name__)
+        return _undigested(matcher, frame, run_id, error)
+
+
+def _undigested(matcher: Matcher, frame: pd.DataFrame, run_id: str, error: Exception) -> pd.DataFrame:
+    first = (str(error).strip().splitlines() or ["no message"])[0]
+    row = {
+        "source_system": frame["source_system"].iloc[0],
+        "source_id": frame["source_id"].iloc[0],
+        "decision": "no_match",
+        "confidence": 0.0,
+        "stage": "none",
+        "method": "BAD_INPUT",
+        "reason": f"The record cannot be matched ({type(error).__name__}: {first}).",
+        "evidence": "{}",
+        "run_id": run_id,
+        "matcher_version": matcher.version,
+        "reference_version": matcher.reference_version,
+        "matched_at": datetime.now(UTC),
+    }
+    return pd.DataFrame([row], columns=list(RESULT.columns))
+
+
+@lru_cache(maxsize=1)
+def open_matcher(folder: str) -> Matcher:
+    """The matcher of this worker process, opened once. From a mounted store it is copied to the machine's disk first, by one worker."""
+    from em_core.matcher import Matcher
+
+    return Matcher.load(_near(Path(folder)) if folder.startswith(_REMOTE) else folder)
+
+
+@lru_cache(maxsize=1)
+def _open_index(folder: str) -> CandidateIndex:
+    from em_core.retrieval.index import CandidateIndex
+
+    return CandidateIndex.load(Path(folder))
+
+
+def _near(folder: Path, disk: Path | None = None) -> Path:
+    """A copy of a matcher folder on the local disk, shared by the workers of this machine."""
+    import fcntl  # workers run on Linux
+
+    from em_core.matcher import matcher_version
+
+    version = matcher_version(folder)
+    if version is None:
+        raise UserError(f"{folder}: there is no matcher")
+    root = (disk or Path(tempfile.gettempdir())) / "entity-matching"
+    root.mkdir(parents=True, exist_ok=True)
+    target = root / version
+    # The lock goes with its process: a worker that dies while it copies leaves nothing that others wait for.
+    with (root / f"{version}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.is_dir():
+            aside = root / f".{version}.copied"
+            shutil.rmtree(aside, ignore_errors=True)
+            shutil.copytree(folder, aside)
+            aside.rename(target)
+    return target
