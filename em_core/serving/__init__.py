@@ -1,0 +1,1 @@
+"""The whole matcher as one MLflow model: source records in, results out."""
