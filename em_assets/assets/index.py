@@ -4,7 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from em_assets.assets import OWNERS
+from em_assets.assets import MODEL, OWNERS
 from em_assets.assets.reference import reference_entities
 from em_assets.automation import ON_CHANGE
 from em_assets.launchers import Argument, Launchers, Place
@@ -18,6 +18,7 @@ INDEX = "vector_index"
     deps=[reference_entities],
     kinds={"faiss", "scikitlearn"},
     owners=OWNERS,
+    tags=MODEL,
     pool="index",
     automation_condition=ON_CHANGE,
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from em_assets.assets import OWNERS
+from em_assets.assets import GOLD, OWNERS, SILVER
 from em_assets.assets.reference import reference_entities
 from em_assets.assets.sources import FILE_COLUMN, source_entities
 from em_assets.assets.training import CHAMPION, champion_matcher
@@ -44,6 +44,7 @@ class MatchConfig(dg.Config):
     deps=[source_entities, champion_matcher],
     kinds={"deltalake", "pytorch"},
     owners=OWNERS,
+    tags=SILVER,
     pool="matching",
     check_specs=[
         dg.AssetCheckSpec(
@@ -118,6 +119,7 @@ def match_results(
     deps=[match_results],
     kinds={"deltalake", "pandas"},
     owners=OWNERS,
+    tags=GOLD,
     retry_policy=RETRY,
     metadata={
         "dagster/column_schema": column_schema({**RESULT.columns, **FILE_COLUMN}),
@@ -161,6 +163,7 @@ def matched_entities(context: dg.AssetExecutionContext, workspace: Workspace) ->
     deps=[matched_entities, reference_entities],
     kinds={"html"},
     owners=OWNERS,
+    tags=GOLD,
     automation_condition=on_change(dg.AssetSelection.assets(matched_entities)),
     check_specs=[
         dg.AssetCheckSpec(

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from em_assets.assets import OWNERS
+from em_assets.assets import BRONZE, OWNERS
 from em_assets.failures import RETRY, bad_input_fails
 from em_assets.metadata import column_schema, table_metadata
 from em_assets.resources import Workspace
@@ -15,6 +15,7 @@ from em_core.storage.names import REFERENCE_TABLE
     retry_policy=RETRY,
     kinds={"deltalake", "pandas"},
     owners=OWNERS,
+    tags=BRONZE,
     metadata={"dagster/column_schema": column_schema(REFERENCE.columns), "dagster/table_name": REFERENCE_TABLE},
 )
 def reference_entities(workspace: Workspace) -> dg.MaterializeResult:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from em_assets.assets import OWNERS
+from em_assets.assets import BRONZE, OWNERS
 from em_assets.failures import RETRY, bad_input_fails
 from em_assets.metadata import column_schema, preview, table_of
 from em_assets.partitions import source_files
@@ -23,6 +23,7 @@ _LISTED = 50
     retry_policy=RETRY,
     kinds={"deltalake", "pandas"},
     owners=OWNERS,
+    tags=BRONZE,
     check_specs=[
         dg.AssetCheckSpec(
             "source_keeps_its_contract",

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from em_assets.assets import OWNERS
+from em_assets.assets import MODEL, OWNERS, SILVER
 from em_assets.assets.index import INDEX, vector_index
 from em_assets.assets.reference import reference_entities
 from em_assets.automation import ON_CHANGE
@@ -26,7 +26,13 @@ _PAIR_COLUMNS = {
 }
 
 
-@dg.asset(group_name="model", deps=[reference_entities, vector_index], kinds={"deltalake", "pandas"}, owners=OWNERS)
+@dg.asset(
+    group_name="model",
+    deps=[reference_entities, vector_index],
+    kinds={"deltalake", "pandas"},
+    owners=OWNERS,
+    tags=SILVER,
+)
 def training_pairs(workspace: Workspace, settings: Settings) -> dg.MaterializeResult:
     """Records with known answers (noisy copies of reference rows, and labels if there are any) and Ditto's pairs out of them.
 
@@ -67,6 +73,7 @@ def training_pairs(workspace: Workspace, settings: Settings) -> dg.MaterializeRe
     deps=[reference_entities],
     kinds={"deltalake", "pandas"},
     owners=OWNERS,
+    tags=SILVER,
     retry_policy=RETRY,
 )
 def evaluation_records(workspace: Workspace, settings: Settings) -> dg.MaterializeResult:
@@ -97,7 +104,9 @@ def evaluation_records(workspace: Workspace, settings: Settings) -> dg.Materiali
     )
 
 
-@dg.asset(group_name="model", deps=[training_pairs], kinds={"pytorch", "mlflow"}, owners=OWNERS, pool="training")
+@dg.asset(
+    group_name="model", deps=[training_pairs], kinds={"pytorch", "mlflow"}, owners=OWNERS, tags=MODEL, pool="training"
+)
 def ditto_model(
     context: dg.AssetExecutionContext, workspace: Workspace, settings: Settings, launchers: Launchers
 ) -> dg.MaterializeResult:
@@ -121,6 +130,7 @@ def ditto_model(
     deps=[vector_index, training_pairs, ditto_model],
     kinds={"scikitlearn", "mlflow"},
     owners=OWNERS,
+    tags=MODEL,
     pool="training",
     check_specs=[
         dg.AssetCheckSpec(
@@ -182,6 +192,7 @@ def matcher(
     deps=[matcher, vector_index, evaluation_records],
     kinds={"mlflow"},
     owners=OWNERS,
+    tags=MODEL,
     automation_condition=ON_CHANGE,
     retry_policy=RETRY,
     check_specs=[

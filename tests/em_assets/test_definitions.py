@@ -41,6 +41,7 @@ def test_every_asset_tells_its_story(location: dg.Definitions) -> None:
         assert (
             spec.description
             and spec.owners
+            and spec.tags["layer"] in {"bronze", "silver", "gold", "model"}
             and spec.kinds
             and spec.group_name in {"reference", "sources", "model", "matching"}
         )
