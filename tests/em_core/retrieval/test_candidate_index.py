@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from em_core.ditto.base_model import PACKAGED_MODEL
 from em_core.errors import UserError
 from em_core.pairs.noise import NoiseSettings, perturb
 from em_core.retrieval.index import CandidateIndex, RetrievalSettings
@@ -41,7 +42,7 @@ def records(names: list[str], **columns: list[str]) -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def with_vectors() -> CandidateIndex:
-    return CandidateIndex.build(master(NAMES), RetrievalSettings())
+    return CandidateIndex.build(master(NAMES), RetrievalSettings(encoder=PACKAGED_MODEL))
 
 
 def same(left: pd.DataFrame, right: pd.DataFrame) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from em_core.ditto.base_model import PACKAGED_MODEL
 from em_core.errors import UserError
 from em_core.retrieval.index import CandidateIndex, IndexChange, RetrievalSettings
 from em_core.schema import prepare_reference, prepare_source
@@ -151,9 +152,8 @@ def test_an_index_may_become_empty_and_be_filled_again(tmp_path: Path) -> None:
 
 
 def test_vectors_follow() -> None:
-    index = CandidateIndex.build(
-        master([("acme bank", [], ""), ("cedar energy", ["delta"], "")]), RetrievalSettings(refit_share=1e9)
-    )
+    settings = RetrievalSettings(encoder=PACKAGED_MODEL, refit_share=1e9)
+    index = CandidateIndex.build(master([("acme bank", [], ""), ("cedar energy", ["delta"], "")]), settings)
     before, other = index.search(QUERIES), index.with_settings(index.settings)
     index.add(master([("beacon trust", ["holding"], "")], "N"))
     pd.testing.assert_frame_equal(other.search(QUERIES), before)
