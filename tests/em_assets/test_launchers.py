@@ -2,13 +2,13 @@
 
 import importlib.metadata
 import os
-import signal
-import threading
+import subprocess
 import time
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster._core.execution.plan.objects import StepFailureData
 
 from em_assets.launchers import Launcher, Launchers, LocalLauncher, Place, local
@@ -101,17 +101,23 @@ def test_a_step_that_is_not_installed_says_so(module: Path) -> None:
     assert "not installed here" in failure(materialize(LocalLauncher(), "another_step")).error.message
 
 
-def test_an_interrupt_ends_the_process(module: Path, tmp_path: Path) -> None:
-    """As when a run is terminated: Dagster raises in the main thread."""
+def test_an_interrupt_ends_the_process(module: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a run is terminated: Dagster raises where the launcher waits."""
     started = tmp_path / "started"
     module.write_text(f"import time, os\nopen({str(started)!r}, 'w').write(str(os.getpid()))\ntime.sleep(60)\n")
 
-    def interrupt() -> None:
-        while not (started.exists() and started.read_text()):
-            time.sleep(0.05)
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    class Interrupted(subprocess.Popen):  # type: ignore[type-arg]
+        raised = False
 
-    threading.Thread(target=interrupt, daemon=True).start()
+        def wait(self, timeout: float | None = None) -> int:
+            while not self.raised and not (started.exists() and started.read_text()):
+                time.sleep(0.05)
+            if not self.raised:
+                self.raised = True
+                raise DagsterExecutionInterruptedError
+            return super().wait(timeout)
+
+    monkeypatch.setattr(local.subprocess, "Popen", Interrupted)
     assert "Interrupted" in failure(materialize(LocalLauncher())).error.cls_name
     with pytest.raises(ProcessLookupError):
         os.kill(int(started.read_text()), 0)

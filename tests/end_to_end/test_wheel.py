@@ -41,7 +41,7 @@ def test_help_needs_no_torch_and_no_orchestrator(clean: Path) -> None:
 
 def test_one_epoch_through_the_installed_script(clean: Path, tiny_base: Path, pairs_file: Path, tmp_path: Path) -> None:
     done = run(clean, "train_ditto", "--training-data", str(pairs_file), "--output-path", str(tmp_path / "ditto"),
-               "--epochs", "1", "--base-model", str(tiny_base))  # fmt: skip
+               "--epochs", "1", "--base-model", str(tiny_base), "--runtime", "torch")  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == json.loads((tmp_path / "ditto" / "metrics.json").read_text())
     load = f"D.load({str(tmp_path / 'ditto')!r})"
