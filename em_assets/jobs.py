@@ -18,6 +18,8 @@ from em_assets.assets.training import (
 from em_assets.failures import bad_input_fails
 from em_assets.resources import Workspace
 
+# Steps that follow each other gain nothing from a process each, which takes seconds to start; what is heavy has its own anyway.
+_ONE_PROCESS = dg.in_process_executor
 _REPORT = dg.AssetSelection.assets(match_report)
 
 fit = dg.define_asset_job(
@@ -29,25 +31,31 @@ fit = dg.define_asset_job(
 )
 refresh = dg.define_asset_job(
     "refresh",
+    executor_def=_ONE_PROCESS,
     selection=dg.AssetSelection.assets(reference_entities, vector_index, champion_matcher),
     description="A new state of the master for the matcher in use: no training.",
 )
 match = dg.define_asset_job(
     "match",
+    executor_def=_ONE_PROCESS,
     selection=dg.AssetSelection.assets(source_entities, match_results, matched_entities),
     description="Read landed files, match their records, publish the results.",
 )
 rematch = dg.define_asset_job(
     "rematch",
+    executor_def=_ONE_PROCESS,
     selection=dg.AssetSelection.assets(match_results, matched_entities),
     description="Bring the results of feeds that were read before up to date: only what is affected is matched again.",
 )
 publish = dg.define_asset_job(
     "publish",
+    executor_def=_ONE_PROCESS,
     selection=dg.AssetSelection.assets(matched_entities),
     description="Publish decisions that were held back and then accepted.",
 )
-report = dg.define_asset_job("report", selection=_REPORT, description="Hold all results against known answers.")
+report = dg.define_asset_job(
+    "report", executor_def=_ONE_PROCESS, selection=_REPORT, description="Hold all results against known answers."
+)
 
 
 class RollbackConfig(dg.Config):
@@ -82,7 +90,7 @@ def restore_champion(context: dg.OpExecutionContext, config: RollbackConfig, wor
     )
 
 
-@dg.job(description="Go back to an earlier champion.")
+@dg.job(executor_def=_ONE_PROCESS, description="Go back to an earlier champion.")
 def rollback() -> None:
     """See `restore_champion`."""
     restore_champion()
@@ -106,7 +114,7 @@ def accept_shift(context: dg.OpExecutionContext, config: AcceptConfig, workspace
     context.log.info(f"accepted: {accepted} source system(s)")
 
 
-@dg.job(description="Accept the decisions of a run that was held back by drift.")
+@dg.job(executor_def=_ONE_PROCESS, description="Accept the decisions of a run that was held back by drift.")
 def accept_run() -> None:
     """See `accept_shift`."""
     accept_shift()

