@@ -13,11 +13,12 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: demo databricks-demo test ui wheel lint clean
+.PHONY: demo databricks-demo test test-all ui wheel lint clean
 .DEFAULT_GOAL := help
 help:
 	@echo "make demo   install, then match three real feeds to 50,000 GLEIF entities (ROWS=all for 399,203)"
 	@echo "make test   install everything and run the tests"
+	@echo "make test-all  also the slow tests, and more examples of the property tests"
 	@echo "make ui     Dagster's UI with the demo's materializations"
 	@echo "make databricks-demo  the demo with its training on a stand-in for a Databricks workspace"
 	@echo "make wheel  build the wheel into dist/"
@@ -56,6 +57,9 @@ ui: $(VENV)/.demo $(ROOT)/dagster/dagster.yaml
 
 test: $(VENV)/.test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+test-all: $(VENV)/.test
+	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --slow
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m build --wheel --no-isolation

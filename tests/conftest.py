@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,16 +25,26 @@ TRADES = "bank foods energy software motors pharma mining textiles shipping insu
 CITIES = ("Berlin", "Paris", "Oslo", "New York", "Sao Paulo")
 
 
-# Timings never decide a test.
-settings.register_profile("project", deadline=None)
-settings.load_profile("project")
+# Timings never decide a test. `HYPOTHESIS_PROFILE=thorough` looks at more examples.
+settings.register_profile("project", deadline=None, max_examples=40)
+settings.register_profile("thorough", deadline=None, max_examples=400)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 # The files that take longest start first, so that two workers end at about the same time.
 LONGEST = ("end_to_end/", "test_cli.py", "test_ditto_entry_point.py", "test_matcher.py", "test_ditto_runtime.py")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--slow`: also what takes a minute and more by itself."""
+    parser.addoption("--slow", action="store_true", help="also run tests that are marked slow (make test-all)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Order the files; needs `--no-loadscope-reorder` where several workers share them."""
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="slow: make test-all"))
     items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
 
 

@@ -44,7 +44,7 @@ def small_index(tmp_path_factory: pytest.TempPathFactory, reference: pd.DataFram
     return folder
 
 
-@pytest.fixture(scope="module", params=["classic", "connect"])
+@pytest.fixture(scope="module", params=[pytest.param("classic", marks=pytest.mark.slow), "connect"])
 def ran(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,

@@ -262,6 +262,7 @@ BACKFILL = """mutation($of: LaunchBackfillParams!) {launchPartitionBackfill(back
     __typename ... on LaunchBackfillSuccess {backfillId} ... on PythonError {message}}}"""
 
 
+@pytest.mark.slow
 def test_the_server_matches_what_lands_and_does_what_it_is_told(ran: SimpleNamespace, server: Server) -> None:
     """A file that lands is matched and published by itself; a run and a backfill are launched as the UI does it."""
     new = "vendors.csv"
