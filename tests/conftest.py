@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ CITIES = ("Berlin", "Paris", "Oslo", "New York", "Sao Paulo")
 
 
 # Timings never decide a test. `HYPOTHESIS_PROFILE=thorough` looks at more examples.
-settings.register_profile("project", deadline=None, max_examples=40)
+settings.register_profile("project", deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=400)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
@@ -46,6 +46,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             if item.get_closest_marker("slow"):
                 item.add_marker(pytest.mark.skip(reason="slow: make test-all"))
     items.sort(key=lambda item: not any(name in item.nodeid for name in LONGEST))
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nothing_is_left_in_the_tree() -> Iterator[None]:
+    """Where a test lets MLflow fall back to the working folder, the run says so."""
+    places = [Path(name) for name in ("mlflow.db", "mlartifacts", "mlruns")]
+    before = [place.exists() for place in places]
+    yield
+    assert [place.exists() for place in places] == before, "a test wrote MLflow's store into the working folder"
 
 
 @pytest.fixture(scope="session")

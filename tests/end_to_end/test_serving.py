@@ -33,14 +33,14 @@ WHO_AND_WHEN = ("run_id", "matched_at")
 def uri(tmp_path_factory: pytest.TempPathFactory, matcher_folder: Path) -> Iterator[str]:
     """The matcher, logged and registered under the alias `champion`."""
     folder = tmp_path_factory.mktemp("mlflow")
-    before = mlflow.get_tracking_uri()
-    mlflow.set_tracking_uri(f"sqlite:///{folder / 'mlflow.db'}")
-    experiment = mlflow.create_experiment("serving", artifact_location=(folder / "artifacts").as_uri())
-    with mlflow.start_run(experiment_id=experiment):
-        log_matcher(matcher_folder, registered_name="matcher")
-    mlflow.MlflowClient().set_registered_model_alias("matcher", "champion", "1")
-    yield "models:/matcher@champion"
-    mlflow.set_tracking_uri(before)
+    with pytest.MonkeyPatch.context() as patch:
+        # Not by `mlflow.set_tracking_uri`: that writes the variable too, for good, and every later training would log there.
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        experiment = mlflow.create_experiment("serving", artifact_location=(folder / "artifacts").as_uri())
+        with mlflow.start_run(experiment_id=experiment):
+            log_matcher(matcher_folder, registered_name="matcher")
+        mlflow.MlflowClient().set_registered_model_alias("matcher", "champion", "1")
+        yield "models:/matcher@champion"
 
 
 @pytest.fixture(scope="module")
