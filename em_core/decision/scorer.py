@@ -19,6 +19,7 @@ from sklearn.model_selection import GroupKFold
 
 from em_core.decision.features import best_other
 from em_core.errors import UserError
+from em_core.estimators import dump_estimators, load_estimators
 
 # Rows on which scikit-learn chooses its bins, and how many of them must have a value: none does by chance in e^-30.
 _BIN_SAMPLE, _FEWEST_VALUES = 200_000, 30
@@ -105,25 +106,14 @@ class Scorer:
         return self.list_model.predict_proba(_list_features(features, query, pair, ditto))[:, 1]
 
     def save(self, folder: Path) -> None:
-        """Write both models with skops: no pickle."""
-        from skops.io import dump
-
+        """Write both models."""
         for name, model in zip(_FILES, (self.pair_model, self.list_model), strict=True):
-            dump(model, folder / name)
+            dump_estimators(model, folder / name)
 
     @classmethod
     def load(cls, folder: Path, settings: ScorerSettings) -> Scorer:
         """Open what `save` wrote. Raises `UserError` if a file holds types other than a gradient-boosting model's."""
-        from skops.io import get_untrusted_types, load
-
-        models = []
-        for name in _FILES:
-            unknown = get_untrusted_types(file=folder / name)
-            foreign = [t for t in unknown if not t.startswith(("sklearn.", "numpy."))]
-            if foreign:
-                raise UserError(f"{folder / name}: holds the type {foreign[0]}, which is no part of a scorer")
-            models.append(load(folder / name, trusted=unknown))
-        return cls(settings, *models)
+        return cls(settings, *(load_estimators(folder / name, "a scorer") for name in _FILES))
 
 
 def open_pairs(query: np.ndarray, pair: np.ndarray, settings: ScorerSettings) -> np.ndarray:

@@ -18,7 +18,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from em_core.ditto.similarity import Similarity
-from em_core.errors import UserError
+from em_core.estimators import dump_estimators, load_estimators
 
 FILE = "similarity_models.skops"
 SEEDS = 3
@@ -86,19 +86,11 @@ class SimilarityModel:
         return _logits(self.models, self.similarity(left, right).to_numpy())
 
     def save(self, folder: Path) -> None:
-        """Write features and models (skops: no pickle) into a model folder."""
-        from skops.io import dump
-
+        """Write features and models into a model folder."""
         self.similarity.save(folder)
-        dump(self.models, folder / FILE)
+        dump_estimators(self.models, folder / FILE)
 
     @classmethod
     def load(cls, folder: Path) -> SimilarityModel:
         """Open what `save` wrote. Raises `UserError` if the file holds types other than scikit-learn's and numpy's."""
-        from skops.io import get_untrusted_types, load
-
-        unknown = get_untrusted_types(file=folder / FILE)
-        foreign = [t for t in unknown if not t.startswith(("sklearn.", "numpy."))]
-        if foreign:
-            raise UserError(f"{folder / FILE}: holds the type {foreign[0]}, which is no part of a similarity model")
-        return cls(Similarity.load(folder), load(folder / FILE, trusted=unknown))
+        return cls(Similarity.load(folder), load_estimators(folder / FILE, "a similarity model"))

@@ -7,7 +7,7 @@ that outlive the interpreter, which now and then aborts a process that had alrea
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,8 +18,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from em_core.errors import UserError
 from em_core.storage.arrow import from_arrow, is_list, is_text
 from em_core.storage.atomic import os_reason
-
-Filter = Mapping[str, str | Sequence[str]]
+from em_core.storage.sql import Filter
 
 _log = logging.getLogger(__name__)
 # Field metadata: the column's place in the key, so that reads come back in key order.

@@ -19,9 +19,11 @@ from em_core.errors import UserError
 from em_core.storage import delta
 from em_core.storage.arrow import from_arrow, to_arrow
 from em_core.storage.digest import fingerprint, hash_rows
+from em_core.storage.rows import align, check_keys, check_scope, values
 
 _log = logging.getLogger(__name__)
-_NAME = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
+#: `layer.table`
+TABLE_NAME = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9_]+")
 _ATTEMPTS = 12
 _LONGEST_WAIT = 2.0  # seconds
 
@@ -99,7 +101,7 @@ class DeltaStore:
 
     def path(self, table: str) -> Path:
         """The table's folder. Raises `ValueError` on a name that is not `layer.table`."""
-        if not _NAME.fullmatch(table):
+        if not TABLE_NAME.fullmatch(table):
             raise ValueError(f"{table!r} is no table name; it must look like layer.table, of letters, digits and _")
         layer, name = table.split(".")
         return self.root / layer / name
@@ -124,7 +126,7 @@ class DeltaStore:
         self, table: str, frame: pd.DataFrame, *, key: Sequence[str] = (), schema: pa.Schema | None = None
     ) -> int:
         rows = to_arrow(frame, schema, table)
-        _check_keys(rows, key, table)
+        check_keys(rows, key, table)
         path = self.path(table)
         if delta.is_delta(path):
             current = delta.open_delta(path)
@@ -146,8 +148,8 @@ class DeltaStore:
         rows = to_arrow(frame, schema, table)
         if not key:
             raise ValueError("an upsert needs a key")
-        _check_keys(rows, key, table)
-        _check_scope(rows, scope or {}, table)
+        check_keys(rows, key, table)
+        check_scope(rows, scope or {}, table)
         path = self.path(table)
         for attempt in range(_ATTEMPTS):
             target = delta.open_delta(path) if delta.is_delta(path) else delta.create_delta(path, rows.schema, key)
@@ -183,40 +185,6 @@ def _described(schema: pa.Schema) -> list[tuple[str, pa.DataType, dict[bytes, by
     return [(field.name, field.type, dict(field.metadata or {})) for field in schema]
 
 
-def _check_keys(rows: pa.Table, key: Sequence[str], table: str) -> None:
-    if not key:
-        return
-    absent = [name for name in key if name not in rows.column_names]
-    if absent:
-        raise UserError(f"{table}: the rows have no key column {absent[0]!r}")
-    keys = from_arrow(rows.select(list(key)))
-    for name in key:
-        if keys[name].isna().any():
-            raise UserError(
-                f"{table}, row {int(keys[name].isna().to_numpy().argmax()) + 1}, column {name!r}: the key is missing"
-            )
-    repeated = keys.duplicated().to_numpy()
-    if repeated.any():
-        position = int(repeated.argmax())
-        shown = ", ".join(f"{name}={keys[name].iloc[position]!r}" for name in key)
-        raise UserError(f"{table}, row {position + 1}: duplicate key ({shown})")
-
-
-def _check_scope(rows: pa.Table, scope: delta.Filter, table: str) -> None:
-    for name, value in scope.items():
-        if name not in rows.column_names:
-            raise ValueError(f"{table}: the scope names column {name!r}, which the rows lack")
-        outside = ~from_arrow(rows.select([name]))[name].isin(_values(value))
-        if outside.any():
-            raise ValueError(
-                f"{table}, row {int(outside.to_numpy().argmax()) + 1}: lies outside the scope {name}={value!r}"
-            )
-
-
-def _values(value: str | Sequence[str]) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
-
-
 def _plan(
     target: delta.DeltaTable,
     rows: pa.Table,
@@ -227,7 +195,7 @@ def _plan(
 ) -> _Plan:
     """What must change in this snapshot of the table. Pure: writes nothing."""
     old_schema = delta.schema_of(target)
-    rows = _align(rows, old_schema, table)
+    rows = align(rows, old_schema, table)
     # A key that contains the scope cannot lie outside of it; any other must be sought everywhere.
     where = dict(scope) if scope and set(scope) <= set(key) else None
     old = delta.read_delta(target, where=where)
@@ -249,7 +217,7 @@ def _plan(
 
     gone = np.zeros(len(old), dtype=bool)
     if scope:
-        gone = np.logical_and.reduce([old[name].isin(_values(value)).to_numpy() for name, value in scope.items()])
+        gone = np.logical_and.reduce([old[name].isin(values(value)).to_numpy() for name, value in scope.items()])
         gone[places[found]] = False
     key_schema = pa.schema([rows.schema.field(name) for name in key])
     return _Plan(
@@ -266,24 +234,3 @@ def _plan(
 
 def _index(frame: pd.DataFrame, key: Sequence[str]) -> pd.Index:
     return pd.MultiIndex.from_frame(frame[list(key)]) if len(key) > 1 else pd.Index(frame[key[0]])
-
-
-def _align(rows: pa.Table, old: pa.Schema, table: str) -> pa.Table:
-    """The rows with the table's columns and types first, then their own new columns; absent columns are null."""
-    arrays = []
-    for field in old:
-        column = rows[field.name] if field.name in rows.column_names else None
-        if column is None or column.null_count == rows.num_rows:
-            arrays.append(pa.nulls(rows.num_rows, type=field.type))
-            continue
-        clash = f"{table}, column {field.name!r}: the table holds {field.type}, the new rows {column.type}"
-        if pa.types.is_string(field.type) != pa.types.is_string(column.type):
-            raise UserError(clash)
-        try:
-            arrays.append(column.cast(field.type))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            raise UserError(clash) from None
-    # A new column without any value would fix its type for good.
-    fresh = [f for f in rows.schema if f.name not in old.names and rows[f.name].null_count < rows.num_rows]
-    # The table's own fields, with their metadata: some versions of delta-rs write those of a merge's source.
-    return pa.table([*arrays, *(rows[field.name] for field in fresh)], schema=pa.schema([*old, *fresh]))

@@ -9,6 +9,7 @@ environment key, a missing token. `/Volumes/...` in parameters is mapped to the 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import shutil
@@ -22,11 +23,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlparse
 
+import pyarrow as pa
+
+from em_core.storage.arrow import storage_type
+from em_core.storage.sql import sql_type
+from tests.workspace.warehouse import Warehouse, WarehouseError
+
 _TASK_KEYS = {
     "task_key", "python_wheel_task", "timeout_seconds", "libraries", "new_cluster", "existing_cluster_id", "environment_key",
 }  # fmt: skip
 _WHEEL_KEYS = {"package_name", "entry_point", "parameters", "named_parameters"}
 _BODY_KEYS = {"run_name", "idempotency_token", "timeout_seconds", "tasks", "environments"}
+_STATEMENT_KEYS = {"statement", "warehouse_id", "wait_timeout", "on_wait_timeout", "disposition", "format"}
+_STATEMENTS = "/api/2.0/sql/statements"
+_CHUNK = 1000
 _STARTER = """
 import sys
 from importlib.metadata import distribution
@@ -74,6 +84,15 @@ class Run:
 
 
 @dataclass
+class Statement:
+    """One statement of the warehouse and its answer, in chunks."""
+
+    chunks: list[pa.Table]
+    error: str | None = None
+    asked: int = 0
+
+
+@dataclass
 class Workspace:
     """The state behind the server."""
 
@@ -86,6 +105,9 @@ class Workspace:
     by_token: dict[str, int] = field(default_factory=dict)
     refusals: list[int] = field(default_factory=list)
     """status codes that the next requests get"""
+    warehouse: Warehouse | None = None
+    """the one SQL warehouse, of the id `warehouse`; made at first use"""
+    statements: dict[str, Statement] = field(default_factory=dict)
 
     def submit(self, body: dict[str, Any]) -> int:
         if (token := body.get("idempotency_token")) in self.by_token:
@@ -134,6 +156,51 @@ class Workspace:
         except subprocess.TimeoutExpired:
             run.timed_out = True
             run.kill()
+
+    def state_of(self, number: str, host: str) -> dict[str, Any]:
+        """A statement as the API tells it: still running at the first look, then its end."""
+        found = self.statements[number]
+        found.asked += 1
+        if found.asked == 1:
+            return {"statement_id": number, "status": {"state": "RUNNING"}}
+        if found.error:
+            error = {"error_code": "BAD_REQUEST", "message": found.error}
+            return {"statement_id": number, "status": {"state": "FAILED", "error": error}}
+        columns = [{"name": f.name, "type_text": sql_type(storage_type(f.type))} for f in found.chunks[0].schema]
+        return {
+            "statement_id": number,
+            "status": {"state": "SUCCEEDED"},
+            "manifest": {"format": "ARROW_STREAM", "schema": {"column_count": len(columns), "columns": columns}},
+            "result": self.chunk(number, 0, host),
+        }
+
+    def chunk(self, number: str, index: int, host: str) -> dict[str, Any]:
+        """The link to one chunk; none of a result without rows."""
+        chunks = self.statements[number].chunks
+        if not chunks[0].num_rows:
+            return {}
+        link: dict[str, Any] = {
+            "chunk_index": index,
+            "external_link": f"http://{host}/storage/{number}/{index}?signed=1",
+        }
+        if index + 1 < len(chunks):
+            link["next_chunk_internal_link"] = f"{_STATEMENTS}/{number}/result/chunks/{index + 1}"
+        return {"external_links": [link]}
+
+    def run_statement(self, body: dict[str, Any]) -> str:
+        """Run it at once; returns its id."""
+        _known(body, _STATEMENT_KEYS)
+        if body["warehouse_id"] != "warehouse":
+            raise ValueError(f"{body['warehouse_id']} is not a valid endpoint id")
+        self.warehouse = self.warehouse or Warehouse(self.root)
+        number = f"statement-{len(self.statements) + 1}"
+        try:
+            rows = self.warehouse.execute(body["statement"])
+            chunks = [rows.slice(at, _CHUNK) for at in range(0, max(1, rows.num_rows), _CHUNK)]
+            self.statements[number] = Statement(chunks)
+        except WarehouseError as error:
+            self.statements[number] = Statement([], str(error))
+        return number
 
     def local(self, text: str) -> str:
         """A volume path as a place here. The Pipes bootstrap is packed and is opened for that."""
@@ -219,6 +286,10 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if path.startswith("/api/2.0/fs/files/"):
                 return self._file(space.root / path.removeprefix("/api/2.0/fs/files/"), data)
+            if path.startswith(_STATEMENTS):
+                return self._statement(path.removeprefix(_STATEMENTS).strip("/").split("/"), data)
+            if path.startswith("/storage/"):
+                return self._storage(path.split("/")[2:])
             if path.startswith("/api/2.0/fs/directories/"):
                 return self._directory(path.removeprefix("/api/2.0/fs/directories"))
             return self._job(path.split("/jobs/")[-1], json.loads(data or b"{}"), query)
@@ -226,6 +297,26 @@ class Handler(BaseHTTPRequestHandler):
             return self._error(400, "INVALID_PARAMETER_VALUE", str(error))
 
     do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = _handle  # noqa: N815
+
+    def _statement(self, parts: list[str], data: bytes) -> None:
+        space, host = self.workspace, self.headers["Host"]
+        if parts == [""]:
+            return self._answer(200, space.state_of(space.run_statement(json.loads(data)), host))
+        if parts[0] not in space.statements:
+            return self._error(404, "RESOURCE_DOES_NOT_EXIST", f"no statement {parts[0]}")
+        if len(parts) == 4:
+            return self._answer(200, space.chunk(parts[0], int(parts[3]), host))
+        return self._answer(200, space.state_of(parts[0], host))
+
+    def _storage(self, parts: list[str]) -> None:
+        """A chunk behind a signed link: a token of the workspace must not come here."""
+        if self.headers.get("Authorization"):
+            return self._error(400, "INVALID_REQUEST", "only one way to sign a request is allowed")
+        rows = self.workspace.statements[parts[0]].chunks[int(parts[1])]
+        sink = io.BytesIO()
+        with pa.ipc.new_stream(sink, rows.schema) as stream:
+            stream.write_table(rows)
+        return self._answer(200, sink.getvalue())
 
     def _job(self, name: str, body: dict[str, Any], query: dict[str, list[str]]) -> None:
         space = self.workspace
