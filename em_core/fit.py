@@ -180,7 +180,7 @@ def _fit_into(
             ranked.confidence[held_out], is_right[held_out], int((held_out & known).sum()), 0.99
         ).recall,
         "ditto_share": timings.ditto_pairs / max(1, int((listed | ~train).sum())),
-        "ditto_runtime": None if engine.ditto is None else engine.ditto.encoder.runtime.name,
+        "ditto_runtime": None if engine.ditto is None else engine.ditto.runtime,
         "thresholds": policy.in_words(),
         "sources": policy.sources_in_words(),
         "promises": [

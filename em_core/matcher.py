@@ -42,6 +42,7 @@ from em_core.schema import ATTRIBUTES, RESULT
 from em_core.text.profile import profile
 
 if TYPE_CHECKING:
+    from em_core.ditto.late import LateDitto
     from em_core.ditto.predict import DittoModel
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ class Scored:
 class Engine:
     """Index, pair features, exact stage and Ditto of one reference: the parts that training and matching share."""
 
-    def __init__(self, index: CandidateIndex, ditto: DittoModel | None) -> None:
+    def __init__(self, index: CandidateIndex, ditto: DittoModel | LateDitto | None) -> None:
         self.index = index
         self.ditto = ditto
         self.features = PairFeatures(index.profile)
@@ -379,15 +380,20 @@ class Matcher:
         )
 
     @classmethod
-    def load(cls, folder: Path | str) -> Matcher:
-        """Open a matcher folder. Raises `UserError` if it is half-written, changed or of another format."""
+    def load(cls, folder: Path | str, now: bool = False) -> Matcher:
+        """Open a matcher folder; Ditto when a pair first asks for it, or `now`, for whoever must answer quickly from the start.
+
+        Raises `UserError` if the folder is half-written, changed or of another format.
+        """
         folder = Path(folder)
         manifest = check_manifest(folder, _FORMAT)
         ditto = None
         if manifest["ditto"]:
-            from em_core.ditto.predict import DittoModel
+            from em_core.ditto.late import LateDitto
 
-            ditto = DittoModel.load(folder / "ditto")
+            ditto = LateDitto(folder / "ditto")
+            if now:
+                ditto.open()
         engine = Engine(CandidateIndex.load(folder / "index"), ditto)
         scorer = Scorer.load(folder, ScorerSettings(**manifest["settings"]["scorer"]))
         return cls(engine, scorer, DecisionPolicy(**manifest["policy"]), manifest, folder)

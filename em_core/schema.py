@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 import pyarrow as arrow
-from pandera.errors import SchemaErrors
 
 from em_core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandera.pandas as pa
 
 IDENTIFIERS = ("lei", "isin", "cusip", "sedol", "figi", "cik", "vat", "registration_number")
 ATTRIBUTES: dict[str, str] = {
@@ -254,6 +255,9 @@ def _take(frame: pd.DataFrame, contract: Contract, mapping: Mapping[str, str] | 
 
 
 def _key_schema(contract: Contract, required: Sequence[str]) -> pa.DataFrameSchema:
+    # Imported where a table is checked: it costs half a second of every process.
+    import pandera.pandas as pa
+
     columns = {c: pa.Column(object, nullable=c not in required, required=True) for c in contract.columns}
     return pa.DataFrameSchema(columns, unique=list(contract.key), report_duplicates="exclude_first", strict=True)
 
@@ -266,6 +270,8 @@ def check_contract(frame: pd.DataFrame, contract: Contract, origin: str, require
         if missing.any():
             raise UserError(f"{origin}, row {int(missing.argmax()) + 1}, column {column!r}: the value is missing")
     _refuse_repeated(frame, contract, origin)
+    from pandera.errors import SchemaErrors
+
     try:
         return _key_schema(contract, required).validate(frame, lazy=True)
     except SchemaErrors as error:

@@ -58,6 +58,11 @@ class DittoModel:
         return self.manifest.attributes
 
     @property
+    def runtime(self) -> str:
+        """What scores here: `torch` or an exported one."""
+        return self.encoder.runtime.name
+
+    @property
     def threshold(self) -> float:
         """Probability from which a pair counts as a match, chosen for F1 on the validation pairs."""
         return self.manifest.threshold

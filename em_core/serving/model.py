@@ -19,7 +19,7 @@ class MatcherModel(PythonModel):
         from em_core.matcher import Matcher
         from em_core.serving.payload import example
 
-        self.matcher = Matcher.load(context.artifacts["matcher"])
+        self.matcher = Matcher.load(context.artifacts["matcher"], now=True)
         answer(self.matcher, example())
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from em_core.errors import UserError
 from em_core.storage import sql
-from em_core.storage.unity import ConcurrentWriteError
+from em_core.storage.unity import ConcurrentWriteError, MissingTableError
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _RACE = re.compile(
     r"CONCURRENT|ConcurrentAppend|ConcurrentDelete|ConcurrentModification|MetadataChanged|ProtocolChanged"
 )
+_MISSING = re.compile(r"TABLE_OR_VIEW_NOT_FOUND|SCHEMA_NOT_FOUND")
 # A statement of ours that does not parse is our fault, never the user's.
 _OURS = re.compile(r"PARSE_SYNTAX_ERROR|ParseException")
 _STATEMENTS = "/api/2.0/sql/statements"
@@ -37,7 +39,8 @@ def _refused(message: str, where: str) -> NoReturn:
     if _OURS.search(message):
         raise RuntimeError(message)
     first = next((line for line in message.splitlines() if line.strip()), "no message")
-    raise UserError(f"{where}: {first.strip()}")
+    kind = MissingTableError if _MISSING.search(message) else UserError
+    raise kind(f"{where}: {first.strip()}")
 
 
 class SparkEngine:
@@ -139,8 +142,6 @@ class WarehouseEngine:
             self.client.files.delete(place)
 
     def _finished(self, answer: dict[str, Any]) -> dict[str, Any]:
-        import time
-
         deadline, wait = time.monotonic() + self.seconds, 0.2
         while (state := answer["status"]["state"]) in ("PENDING", "RUNNING"):
             if time.monotonic() > deadline:

@@ -135,7 +135,11 @@ def merge_counts(
     gone = "0"
     if scope:
         gone = f"(SELECT count(*) FROM {table} AS t LEFT ANTI JOIN {rows} AS s ON {same(key)} WHERE {condition(scope, 't')})"
+    counted = ", ".join(
+        f"count(CASE WHEN {what} THEN 1 END) AS {name}"
+        for name, what in (("inserted", f"NOT ({there})"), ("updated", f"{there} AND ({changed})"))
+    )
     return (
-        f"SELECT count(*) AS joined, CAST(count_if(NOT ({there})) AS BIGINT) AS inserted, CAST(count_if({there} AND ({changed})) AS BIGINT) AS updated, "
-        f"{gone} AS deleted FROM {rows} AS s LEFT JOIN {table} AS t ON {same(key)}"
+        f"SELECT count(*) AS joined, {counted}, {gone} AS deleted "
+        f"FROM {rows} AS s LEFT JOIN {table} AS t ON {same(key)}"
     )

@@ -36,13 +36,18 @@ class ConcurrentWriteError(Exception):
     """Another writer changed the table while a statement ran."""
 
 
+class MissingTableError(UserError):
+    """A statement names a table that is not there, or may not be seen."""
+
+
 class SqlEngine(Protocol):
     """Where statements run."""
 
     def query(self, statement: str) -> pa.Table:
         """Run one statement; its rows, with the right types also where there are none.
 
-        Raises `UserError` with the first line of what the service said, `ConcurrentWriteError` where a write lost a race.
+        Raises `UserError` with the first line of what the service said, `MissingTableError` among them, and `ConcurrentWriteError`
+        where a write lost a race.
         """
 
     def staged(self, rows: pa.Table) -> AbstractContextManager[str]:
@@ -65,16 +70,9 @@ class CatalogStore:
         return sql.quoted(self.catalog, *table.split("."))
 
     def exists(self, table: str) -> bool:
-        self.full_name(table)
-        layer, name = table.split(".")
-        where = sql.condition({"table_schema": layer.lower(), "table_name": name.lower()})
-        found = self.engine.query(
-            f"SELECT count(*) AS n FROM {sql.quoted(self.catalog, 'information_schema', 'tables')} WHERE {where}"
-        )
-        return bool(found["n"][0].as_py())
+        return self._properties(table) is not None
 
     def version(self, table: str) -> int:
-        self._there(table)
         return self._version(table)
 
     def read(
@@ -85,8 +83,9 @@ class CatalogStore:
         *,
         version: int | None = None,
     ) -> pd.DataFrame:
-        self._there(table)
         properties = self._properties(table)
+        if properties is None:
+            raise self._missing(table)
         at = "" if version is None else f" VERSION AS OF {int(version)}"
         known = self._schema(table, properties, at).names
         names = list(known if columns is None else columns)
@@ -109,8 +108,8 @@ class CatalogStore:
         rows = to_arrow(frame, schema, table)
         check_keys(rows, key, table)
         name = self.full_name(table)
-        if self.exists(table):
-            properties = self._properties(table)
+        properties = self._properties(table)
+        if properties is not None:
             now = self._schema(table, properties)
             same = [(f.name, f.type) for f in now] == [(f.name, f.type) for f in rows.schema]
             if same and properties.get(KEY_PROPERTY, "") == ",".join(key):
@@ -148,10 +147,11 @@ class CatalogStore:
         check_keys(rows, key, table)
         check_scope(rows, scope or {}, table)
         name = self.full_name(table)
-        if not self.exists(table):
+        properties = self._properties(table)
+        if properties is None:
             described = ", ".join(sql.column(field) for field in rows.schema)
             self._write(f"CREATE TABLE IF NOT EXISTS {name} ({described}) {_properties(key)}", table)
-        old = self._schema(table, self._properties(table))
+        old = self._schema(table, properties or {})
         rows = align(rows, old, table)
         fresh = [field for field in rows.schema if field.name not in old.names]
         if fresh:
@@ -184,15 +184,23 @@ class CatalogStore:
         except ConcurrentWriteError as error:
             raise RuntimeError(f"{table}: another writer changed the table meanwhile") from error
 
-    def _there(self, table: str) -> None:
-        if not self.exists(table):
-            raise UserError(f"there is no table {table} in the catalog {self.catalog}")
+    def _missing(self, table: str) -> UserError:
+        return UserError(f"there is no table {table} in the catalog {self.catalog}")
 
     def _version(self, table: str) -> int:
-        return int(self.engine.query(f"DESCRIBE HISTORY {self.full_name(table)} LIMIT 1")["version"][0].as_py())
+        try:
+            found = self.engine.query(f"DESCRIBE HISTORY {self.full_name(table)} LIMIT 1")
+        except MissingTableError:
+            raise self._missing(table) from None
+        return int(found["version"][0].as_py())
 
-    def _properties(self, table: str) -> dict[str, str]:
-        found = self.engine.query(f"SHOW TBLPROPERTIES {self.full_name(table)}").to_pylist()
+    def _properties(self, table: str) -> dict[str, str] | None:
+        """The table's properties, None if it is not there."""
+        name = self.full_name(table)
+        try:
+            found = self.engine.query(f"SHOW TBLPROPERTIES {name}").to_pylist()
+        except MissingTableError:
+            return None
         return {str(row["key"]): str(row["value"]) for row in found}
 
     def _schema(self, table: str, properties: dict[str, str], at: str = "") -> pa.Schema:

@@ -158,10 +158,10 @@ class Workspace:
             run.kill()
 
     def state_of(self, number: str, host: str) -> dict[str, Any]:
-        """A statement as the API tells it: still running at the first look, then its end."""
+        """A statement as the API tells it: of some that it still runs at the first look, then its end."""
         found = self.statements[number]
         found.asked += 1
-        if found.asked == 1:
+        if found.asked == 1 and int(number.split("-")[1]) % 7 == 1:
             return {"statement_id": number, "status": {"state": "RUNNING"}}
         if found.error:
             error = {"error_code": "BAD_REQUEST", "message": found.error}

@@ -176,7 +176,8 @@ class Warehouse:
     def _duck(self, tree: exp.Expression) -> str:
         tree = tree.copy()
         if isinstance(tree, exp.Create) and tree.kind == "SCHEMA":
-            return f'CREATE SCHEMA IF NOT EXISTS "{tree.this.db if not tree.this.catalog else tree.this.catalog}__{tree.this.name or tree.this.db}"'
+            named = tree.this
+            return f'CREATE SCHEMA IF NOT EXISTS "{named.catalog or named.db}__{named.name or named.db}"'
         for node in list(tree.find_all(exp.Table)):
             if node.catalog:
                 node.set("db", exp.to_identifier(f"{node.catalog}__{node.db}".lower(), quoted=True))
