@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -75,15 +76,40 @@ def light_settings() -> FitSettings:
 
 
 @pytest.fixture(scope="session")
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[str, Callable[[Path], None]], Path]:
+    """`made_once(name, make)`: the folder that `make(folder)` fills, in one of the workers; the others wait for it."""
+    root = tmp_path_factory.getbasetemp()
+    root = root if worker_id == "master" else root.parent
+
+    def folder(name: str, make: Callable[[Path], None]) -> Path:
+        import fcntl
+
+        target, done = root / name, root / f"{name}.done"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(target, ignore_errors=True)
+                make(target)
+                done.touch()
+        return target
+
+    return folder
+
+
+@pytest.fixture(scope="session")
 def matcher_folder(
-    tmp_path_factory: pytest.TempPathFactory, reference: pd.DataFrame, light_settings: FitSettings
+    made_once: Callable[[str, Callable[[Path], None]], Path], reference: pd.DataFrame, light_settings: FitSettings
 ) -> Path:
     """A matcher fitted on `reference` without labels and without transformers."""
-    from em_core.fit import fit
 
-    folder = tmp_path_factory.mktemp("matchers") / "light"
-    fit(reference, folder, light_settings)
-    return folder
+    def make(folder: Path) -> None:
+        from em_core.fit import fit
+
+        fit(reference, folder, light_settings)
+
+    return made_once("light-matcher", make)
 
 
 @pytest.fixture(scope="session")

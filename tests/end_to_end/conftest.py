@@ -5,6 +5,7 @@ from __future__ import annotations
 import site
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,25 +25,33 @@ def _lent(entry: Path) -> bool:
     return not own or name.endswith(".so")
 
 
+Once = Callable[[str, Callable[[Path], None]], Path]
+
+
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("dist")
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
-    subprocess.run(command, check=True, capture_output=True, timeout=200)
-    (made,) = out.glob("*.whl")
+def wheel(made_once: Once) -> Path:
+    def make(out: Path) -> None:
+        command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out), str(ROOT)]
+        subprocess.run(command, check=True, capture_output=True, timeout=200)
+
+    (made,) = made_once("dist", make).glob("*.whl")
     return made
 
 
 @pytest.fixture(scope="session")
-def clean(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Path:
-    """A new environment with the wheel alone; third-party packages are lent by a path file, orchestration left out."""
-    folder = tmp_path_factory.mktemp("clean")
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=120)
-    python = folder / "bin" / "python"
-    subprocess.run([str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True, timeout=120)
-    (target,) = (folder / "lib").glob("python*/site-packages")
-    for lender in site.getsitepackages():
-        for entry in Path(lender).iterdir():
-            if _lent(entry) and not (target / entry.name).exists():
-                (target / entry.name).symlink_to(entry)
-    return folder
+def clean(made_once: Once, wheel: Path) -> Path:
+    """A new environment with the wheel alone; third-party packages are lent by links, orchestration left out."""
+
+    def make(folder: Path) -> None:
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, timeout=120)
+        python = folder / "bin" / "python"
+        subprocess.run(
+            [str(python), "-m", "pip", "install", "--quiet", "--no-deps", str(wheel)], check=True, timeout=120
+        )
+        (target,) = (folder / "lib").glob("python*/site-packages")
+        for lender in site.getsitepackages():
+            for entry in Path(lender).iterdir():
+                if _lent(entry) and not (target / entry.name).exists():
+                    (target / entry.name).symlink_to(entry)
+
+    return made_once("clean", make)

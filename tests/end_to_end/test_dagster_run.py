@@ -6,6 +6,7 @@ import base64
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -27,7 +28,7 @@ scorer: {pair_iterations: 40, list_iterations: 40}
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterator[SimpleNamespace]:
-    """A workspace after the jobs `fit`, `match` (two feeds) and `report`."""
+    """A workspace after the jobs `fit`, `match` (a range of two feeds) and `report`."""
     root = tmp_path_factory.mktemp("workspace")
     made = write_demo(
         root / "landing", root / "reference" / "reference.parquet", root / "labels" / "truth.csv", 800, 120, 120
@@ -41,19 +42,23 @@ def ran(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterator[S
         keys = [path.name for path in made.feeds if path.name != "sec_registrants.csv"]
         instance.add_dynamic_partitions(str(source_files.name), [*keys, "broken.csv"])
 
-        def launch(job: str, key: str | None = None, fails: bool = False) -> dg.ExecuteInProcessResult:
+        def launch(job: str, key: str | None = None, fails: bool = False, **how: Any) -> dg.ExecuteInProcessResult:
             done = location.resolve_job_def(job).execute_in_process(
-                instance=instance, partition_key=key, raise_on_error=not fails
+                instance=instance, partition_key=key, raise_on_error=not fails, **how
             )
             assert done.success != fails
             return done
 
-        results = {"fit": launch("fit"), **{key: launch("match", key) for key in keys}, "report": launch("report")}
+        both = {
+            "dagster/asset_partition_range_start": keys[0],
+            "dagster/asset_partition_range_end": keys[-1],
+        }
+        results = {"fit": launch("fit"), "match": launch("match", tags=both), "report": launch("report")}
         yield SimpleNamespace(workspace=Workspace(root=str(root)), keys=keys, results=results, launch=launch, root=root)
 
 
 def metadata(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, object]:
-    (event,) = [e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(asset)]
+    event = next(e for e in result.get_asset_materialization_events() if e.asset_key == dg.AssetKey(asset))
     return {name: value.value for name, value in event.step_materialization_data.materialization.metadata.items()}
 
 
@@ -72,11 +77,11 @@ def test_the_ui_tells_the_story(ran: SimpleNamespace) -> None:
     fitted = metadata(ran.results["fit"], "matcher")
     assert fitted["candidate_recall_@10"] > 0.8 and fitted["promise"]
     assert "| fused |" in str(fitted["candidate_recall"]) and "recall@20" in str(fitted["candidate_recall_by_country"])
-    matched = metadata(ran.results["crm_export.csv"], "match_results")
-    assert matched["auto_match"] + matched["review"] + matched["no_match"] == matched["dagster/row_count"] == 120
-    assert matched["rematched"] == 120 and matched["why_matched"] == {"new": 120} and matched["seconds"]["features"] > 0
-    published = metadata(ran.results["crm_export.csv"], "matched_entities")
-    assert published["flips"] == published["dagster/row_count"] == 120 and "| new | 120 |" in str(
+    matched = metadata(ran.results["match"], "match_results")
+    assert matched["auto_match"] + matched["review"] + matched["no_match"] == matched["dagster/row_count"] == 240
+    assert matched["rematched"] == 240 and matched["why_matched"] == {"new": 240} and matched["seconds"]["features"] > 0
+    published = metadata(ran.results["match"], "matched_entities")
+    assert published["flips"] == published["dagster/row_count"] == 240 and "| new | 240 |" in str(
         published["flips_by_kind"]
     )
     in_use = metadata(ran.results["fit"], "champion_matcher")
