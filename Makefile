@@ -13,7 +13,7 @@ export DAGSTER_DISABLE_TELEMETRY := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_PROGRESS_BARS := 1
 
-.PHONY: demo databricks-demo test test-all ui wheel lint clean
+.PHONY: demo databricks-demo test test-all ui wheel bundle-check lint clean
 .DEFAULT_GOAL := help
 help:
 	@echo "make demo   install, then match three real feeds to 50,000 GLEIF entities (ROWS=all for 399,203)"
@@ -22,6 +22,7 @@ help:
 	@echo "make ui     Dagster's UI with the demo's materializations"
 	@echo "make databricks-demo  the demo with its training on a stand-in for a Databricks workspace"
 	@echo "make wheel  build the wheel into dist/"
+	@echo "make bundle-check  validate the Databricks bundle without a workspace"
 	@echo "make lint   ruff and mypy"
 
 $(BIN)/python:
@@ -63,6 +64,10 @@ test-all: $(VENV)/.test
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m build --wheel --no-isolation
+
+# BUNDLE_SCHEMA names the file that `databricks bundle schema` wrote; without one its part is left out and said so.
+bundle-check: wheel
+	$(BIN)/python -m tests.bundle.check $(if $(BUNDLE_SCHEMA),--schema $(BUNDLE_SCHEMA))
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -12,19 +12,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
 from em_core.errors import UserError
-from em_core.files import MAPPING_SUFFIX, fingerprint_texts
+from em_core.files import MAPPING_SUFFIX, fingerprint_texts, is_feed
 
 if TYPE_CHECKING:
     from databricks.sdk.service.files import FilesAPI
 
 QUARANTINE = "quarantine"
 _REASON = ".reason.txt"
-_NOT_FEEDS = (MAPPING_SUFFIX, ".tmp", ".part", ".crdownload", ".filepart")
 _ABSENT = "the file is not there"
-
-
-def _is_feed(name: str) -> bool:
-    return not name.startswith((".", "~")) and not name.endswith(_NOT_FEEDS)
 
 
 def _state(size: int | None, time: int | None) -> str:
@@ -56,7 +51,7 @@ class LocalDrop(DropFolder):
     def files(self) -> Iterator[tuple[str, str]]:
         """See `DropFolder.files`."""
         for path in sorted(self.folder.glob("*")) if self.folder.is_dir() else []:
-            if _is_feed(path.name) and path.is_file():
+            if is_feed(path.name) and path.is_file():
                 stat = path.stat()
                 yield path.name, _state(stat.st_size, stat.st_mtime_ns)
 
@@ -100,7 +95,7 @@ class VolumeDrop(DropFolder):
         """See `DropFolder.files`."""
         entries = self._api.list_directory_contents(self.folder)
         for entry in sorted(entries, key=lambda found: found.name or ""):
-            if entry.name and not entry.is_directory and _is_feed(entry.name):
+            if entry.name and not entry.is_directory and is_feed(entry.name):
                 yield entry.name, _state(entry.file_size, entry.last_modified)
 
     @contextmanager

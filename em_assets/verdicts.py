@@ -25,7 +25,7 @@ def verdict(fault: str | None, name: str | None = None, **metadata: float) -> dg
 def drift_verdict(drifts: Sequence[Drift], name: str) -> dg.AssetCheckResult:
     """Failed if a source system has shifted since its last accepted run, a warning if one is on its way there."""
     shifted, unsettled = [d for d in drifts if d.shifted], [d for d in drifts if d.unsettled]
-    words = [f"{d.system}: stability index {d.psi:.2f} against run {d.baseline}" for d in shifted or unsettled]
+    words = [drift.in_words() for drift in shifted or unsettled]
     fault = "; ".join(words)
     if shifted:
         fault = f"held back, {fault}. If this is right, run the job accept_run and publish"

@@ -11,7 +11,7 @@ import logging
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -25,6 +25,10 @@ from em_core.retrieval.folder import MANIFEST
 from em_core.retrieval.index import CandidateIndex
 from em_core.schema import SOURCE
 from em_core.storage.registry import CHALLENGER, CHAMPION, ModelRegistry, RegisteredVersion
+
+if TYPE_CHECKING:
+    from em_core.fit import Fitted
+    from em_core.settings import FitSettings
 
 MATCHER_MODEL = "entity_matcher"
 _GATE = "gate"
@@ -41,6 +45,25 @@ class Deployed:
     reference_version: str
     changed: bool
     note: str
+
+
+def register_matcher(
+    registry: ModelRegistry, folder: Path, fitted: Fitted, settings: FitSettings, tags: dict[str, str] | None = None
+) -> RegisteredVersion:
+    """Register a fitted matcher folder as the challenger, in the form that MLflow serves; figures and settings go to an MLflow run.
+
+    A matcher that is registered already is found again; nothing is uploaded.
+    """
+    from em_core.serving.log import save_matcher
+
+    report = fitted.report
+    figures = {f"candidate_recall_{k}": v for k, v in report["candidate_recall"].items()}
+    figures |= {name: report[name] for name in ("top_1", "recall_at_p99", "ditto_share")}
+    with registry.start_run("matcher", tags) as run, tempfile.TemporaryDirectory(prefix="register-") as scratch:
+        run.log_params(settings.model_dump(mode="json"))
+        run.log_metrics(figures)
+        save_matcher(folder, Path(scratch) / "model")
+        return registry.register(MATCHER_MODEL, Path(scratch) / "model", run=run, fingerprint=fitted.version)
 
 
 def considered(registry: ModelRegistry, evaluation: pd.DataFrame) -> Verdict | None:
@@ -94,6 +117,13 @@ def consider(
     return verdict
 
 
+def fetch(registry: ModelRegistry, alias: str, folder: Path) -> RegisteredVersion:
+    """Fetch the matcher folder of the version behind an alias. Raises `UserError` if there is none."""
+    from em_core.serving.log import matcher_inside
+
+    return registry.download(MATCHER_MODEL, alias, folder, marker=MANIFEST, inside=matcher_inside)
+
+
 def _mark(champion: RegisteredVersion, evaluation: pd.DataFrame) -> str:
     return f"refused against version {champion.version} on {fingerprint(evaluation)}"
 
@@ -106,8 +136,8 @@ def _compare(
     settings: GateSettings,
     scratch: Path,
 ) -> Verdict:
-    registry.download(MATCHER_MODEL, CHALLENGER, scratch / "challenger", marker=MANIFEST)
-    registry.download(MATCHER_MODEL, CHAMPION, scratch / "champion", marker=MANIFEST)
+    fetch(registry, CHALLENGER, scratch / "challenger")
+    fetch(registry, CHAMPION, scratch / "champion")
     challenger = Matcher.load(scratch / "challenger")
     try:
         try:
@@ -152,7 +182,7 @@ def deploy(registry: ModelRegistry, index: Path, target: Path) -> Deployed:
         return _deployed(now, champion.version, False, "as before")
     with tempfile.TemporaryDirectory(prefix="deploy-") as scratch:
         fetched = Path(scratch) / "matcher"
-        registry.download(MATCHER_MODEL, CHAMPION, fetched, marker=MANIFEST)
+        fetch(registry, CHAMPION, fetched)
         note = "the champion's model on the newest reference"
         try:
             with_index(fetched, index, target)

@@ -17,14 +17,14 @@ import pandas as pd
 import pyarrow as pa
 
 from em_core.errors import UserError
-from em_core.files import MAPPING_SUFFIX, fingerprint, fingerprint_texts, read_mapping, read_table
+from em_core.files import MAPPING_SUFFIX, fingerprint, fingerprint_texts, is_feed, read_mapping, read_table
 from em_core.matcher import Matcher, Timings
+from em_core.policy_table import record_policy
 from em_core.rematch import DIGESTS, REUSED, flips, rematch
 from em_core.schema import RESULT, RESULT_SCHEMA, SOURCE, prepare_source
 from em_core.storage import TableStore
-from em_core.storage.names import CHANGE_TABLE, DECISION_TABLE, RESULT_TABLE, SOURCE_TABLE
+from em_core.storage.names import CHANGE_TABLE, DECISION_TABLE, FILE, RESULT_TABLE, SOURCE_TABLE
 
-FILE = "source_file"
 # Columns that say which run wrote a row, not what it says: alone they are no change.
 WHO_AND_WHEN = ("run_id", "matched_at")
 _GROUP = 20_000
@@ -52,6 +52,20 @@ def read_feed(path: Path) -> pd.DataFrame:
     mapping_file = path.parent / f"{system}{MAPPING_SUFFIX}"
     mapping = read_mapping(mapping_file) if mapping_file.is_file() else None
     return prepare_source(read_table(path), mapping, path.name, system)
+
+
+def landed_files(landing: Path) -> list[str]:
+    """Names of the feeds in a folder. Raises `UserError` if there is no such folder."""
+    if not landing.is_dir():
+        raise UserError(f"{landing}: no such folder")
+    return sorted(path.name for path in landing.iterdir() if path.is_file() and is_feed(path.name))
+
+
+def stored_feeds(store: TableStore) -> list[str]:
+    """Names of the feeds that the source table holds."""
+    if not store.exists(SOURCE_TABLE):
+        return []
+    return sorted(store.read(SOURCE_TABLE, columns=[FILE])[FILE].unique())
 
 
 def land_feeds(store: TableStore, landing: Path, files: Sequence[str]) -> Landed:
@@ -134,6 +148,7 @@ def match_feeds(
 
     `say` hears of each group of feeds that is done.
     """
+    record_policy(store, matcher)
     digests = []
     out = MatchedFeeds(matcher_version=matcher.version, model_version=matcher.model_version)
     for group, rows in groups(store, files):

@@ -34,6 +34,8 @@ __all__ = [
 
 #: `<name>.mapping.yaml` beside a landed file `<name>.csv` maps its headers.
 MAPPING_SUFFIX = ".mapping.yaml"
+# Beside feeds in a drop folder: mappings, and files that are still being written.
+_NOT_FEEDS = (MAPPING_SUFFIX, ".tmp", ".part", ".crdownload", ".filepart")
 _DELIMITED = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _PARQUET = (".parquet", ".pq")
 _KNOWN = ".csv, .tsv, .csv.gz, .parquet, or a Delta folder"
@@ -200,3 +202,7 @@ def _yaml_pairs(path: Path, text: str) -> list[tuple[str, str, str]]:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def is_feed(name: str) -> bool:
+    return not name.startswith((".", "~")) and not name.endswith(_NOT_FEEDS)

@@ -20,31 +20,22 @@ from em_core.storage.names import REFERENCE_TABLE
 )
 def reference_entities(workspace: Workspace) -> dg.MaterializeResult:
     """The master that records are matched to: one row for each entity, headers mapped, countries and keys checked."""
-    from em_core.files import fingerprint, read_mapping, read_table
-    from em_core.schema import prepare_reference
+    from em_core.files import read_mapping
+    from em_core.reference import load_reference
 
     with bad_input_fails():
         path = workspace.reference
         mapping = None if workspace.mapping is None else read_mapping(workspace.mapping)
-        reference = prepare_reference(read_table(path), mapping, path.name)
-        # The master is the whole truth: what it no longer holds goes.
-        before = workspace.tables.read(REFERENCE_TABLE, columns=REFERENCE.key) if _stored(workspace) else None
-        workspace.tables.replace(REFERENCE_TABLE, reference, key=REFERENCE.key)
-    gone = 0 if before is None else int((~before["entity_id"].isin(reference["entity_id"])).sum())
-    came = len(reference) if before is None else int((~reference["entity_id"].isin(before["entity_id"])).sum())
+        loaded = load_reference(workspace.tables, path, mapping)
     shown = ("entity_id", "name", "country", "city", "lei", "industry")
     return dg.MaterializeResult(
         metadata={
-            **table_metadata(reference, REFERENCE_TABLE, shown),
+            **table_metadata(loaded.rows, REFERENCE_TABLE, shown),
             "file": dg.MetadataValue.path(str(path)),
-            "came": came,
-            "gone": gone,
-            "table_version": workspace.tables.version(REFERENCE_TABLE),
-            "countries": int(reference["country"].nunique()),
+            "came": loaded.came,
+            "gone": loaded.gone,
+            "table_version": loaded.version,
+            "countries": int(loaded.rows["country"].nunique()),
         },
-        data_version=dg.DataVersion(fingerprint(reference)),
+        data_version=dg.DataVersion(loaded.digest),
     )
-
-
-def _stored(workspace: Workspace) -> bool:
-    return workspace.tables.exists(REFERENCE_TABLE)

@@ -11,7 +11,7 @@ from em_assets.launchers import Launchers, Place
 from em_assets.metadata import recall_metadata, table_metadata
 from em_assets.resources import Gates, Settings, Workspace
 from em_assets.verdicts import verdict
-from em_core.storage.names import EVALUATION_TABLE, PAIR_TABLE, QUERY_TABLE, REFERENCE_TABLE
+from em_core.storage.names import EVALUATION_TABLE, PAIR_TABLE, QUERY_TABLE
 
 DITTO = "ditto"
 MATCHER = "matcher"
@@ -38,20 +38,13 @@ def training_pairs(workspace: Workspace, settings: Settings) -> dg.MaterializeRe
 
     Split by entity: Ditto, the scorer and the thresholds never learn from the same one.
     """
-    from em_core.files import fingerprint, read_table
-    from em_core.pairs.training import ditto_pairs, prepare_labels, training_queries
-    from em_core.retrieval.index import CandidateIndex
+    from em_core.files import fingerprint
+    from em_core.pairs.tables import training_tables
 
     with bad_input_fails():
-        chosen = settings.load()
-        reference = workspace.tables.read(REFERENCE_TABLE)
-        labels = None
-        if (path := workspace.training_labels) is not None:
-            labels = prepare_labels(read_table(path), reference, path.name)
-        queries = training_queries(reference, chosen.pairs, labels)
-        pairs = ditto_pairs(queries, CandidateIndex.load(workspace.model(INDEX)), chosen.pairs)
-        workspace.tables.replace(QUERY_TABLE, queries)
-        workspace.tables.replace(PAIR_TABLE, pairs)
+        queries, pairs, labels = training_tables(
+            workspace.tables, workspace.model(INDEX), settings.load().pairs, workspace.training_labels
+        )
     return dg.MaterializeResult(
         metadata={
             **table_metadata(pairs, PAIR_TABLE, ("left_entity", "right_entity", "label", "split"), _PAIR_COLUMNS),
@@ -62,7 +55,7 @@ def training_pairs(workspace: Workspace, settings: Settings) -> dg.MaterializeRe
             "records_by_split": dg.MetadataValue.json(
                 {str(k): int(v) for k, v in queries["split"].value_counts().items()}
             ),
-            "labels": 0 if labels is None else len(labels),
+            "labels": labels,
         },
         data_version=dg.DataVersion(fingerprint(pairs)),
     )
@@ -82,18 +75,12 @@ def evaluation_records(workspace: Workspace, settings: Settings) -> dg.Materiali
     `labels/evaluation.csv` if it is there, else noisy copies of entities that no training record is made of. New ones replace them only
     when that file changes or the table is dropped.
     """
-    from em_core.files import fingerprint, read_table
-    from em_core.pairs.training import evaluation_copies, prepare_labels
+    from em_core.files import fingerprint
+    from em_core.pairs.tables import evaluation_table
 
     with bad_input_fails():
-        reference, path = workspace.tables.read(REFERENCE_TABLE), workspace.evaluation_labels
-        if path is not None:
-            labels = prepare_labels(read_table(path), reference, path.name, path.name.split(".")[0])
-            records = labels.assign(hidden_id=None, origin="label")
-            workspace.tables.replace(EVALUATION_TABLE, records)
-        elif not workspace.tables.exists(EVALUATION_TABLE):
-            workspace.tables.replace(EVALUATION_TABLE, evaluation_copies(reference, settings.load().pairs))
-        records = workspace.tables.read(EVALUATION_TABLE)
+        path = workspace.evaluation_labels
+        records = evaluation_table(workspace.tables, settings.load().pairs, path)
     return dg.MaterializeResult(
         metadata={
             **table_metadata(records, EVALUATION_TABLE, ("source_system", "source_id", "name", "country", "entity_id")),
@@ -145,7 +132,7 @@ def matcher(
     context: dg.AssetExecutionContext, workspace: Workspace, settings: Settings, gates: Gates
 ) -> dg.MaterializeResult:
     """The newest fitted matcher, the challenger: index, Ditto, scorer with "none of these", and thresholds for the precision asked for."""
-    from em_core.deploy import MATCHER_MODEL
+    from em_core.deploy import register_matcher
     from em_core.evaluation import CandidateRecall
     from em_core.fit import fit_matcher
     from em_core.retrieval.index import CandidateIndex
@@ -167,10 +154,7 @@ def matcher(
     )
     figures = {f"candidate_recall_{k}": v for k, v in report["candidate_recall"].items() if v is not None}
     figures |= {name: report[name] for name in ("top_1", "recall_at_p99", "ditto_share") if report[name] is not None}
-    with workspace.registry.start_run("matcher", {"dagster_run_id": context.run.run_id}) as run:
-        run.log_params(chosen.model_dump(mode="json"))
-        run.log_metrics(figures)
-        version = workspace.registry.register(MATCHER_MODEL, folder, run=run, fingerprint=fitted.version)
+    version = register_matcher(workspace.registry, folder, fitted, chosen, {"dagster_run_id": context.run.run_id})
     return dg.MaterializeResult(
         metadata={
             **figures,

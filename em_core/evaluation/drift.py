@@ -59,6 +59,10 @@ class Drift:
         held = self.psi if self.same_model else self.psi_decisions
         return held > SHIFTED and held > self.chance
 
+    def in_words(self) -> str:
+        """System, index and baseline."""
+        return f"{self.system}: stability index {self.psi:.2f} against run {self.baseline}"
+
     @property
     def unsettled(self) -> bool:
         """Between the limits, beyond chance."""

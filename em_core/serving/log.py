@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from em_core.errors import UserError
 from em_core.retrieval.folder import MANIFEST
@@ -54,17 +54,36 @@ def log_matcher(folder: Path, *, registered_name: str | None = None, name: str =
     """
     import mlflow
 
+    return mlflow.pyfunc.log_model(name=name, registered_model_name=registered_name, **_parts(folder))
+
+
+def save_matcher(folder: Path, target: Path) -> None:
+    """Write a matcher folder as an MLflow model into the new folder `target`; see `log_matcher`."""
+    import mlflow
+
+    mlflow.pyfunc.save_model(path=str(target), **_parts(folder))
+
+
+def matcher_inside(model: Path) -> Path:
+    """The matcher folder inside a folder that holds an MLflow model; the folder itself if it holds none."""
+    from mlflow.models import Model
+
+    if not (model / "MLmodel").is_file():
+        return model
+    artifacts = Model.load(str(model)).flavors["python_function"]["artifacts"]
+    return model / artifacts["matcher"]["path"]
+
+
+def _parts(folder: Path) -> dict[str, Any]:
     from em_core.serving.payload import example, signature
 
     needed = requirements(folder)
-    return mlflow.pyfunc.log_model(
-        name=name,
-        python_model=str(_CODE),
-        artifacts={"matcher": str(folder)},
-        code_paths=[str(_PACKAGE)],
-        signature=signature(),
-        input_example=example(),
-        pip_requirements=needed,
-        registered_model_name=registered_name,
-        metadata={"matcher_version": json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["matcher_version"]},
-    )
+    return {
+        "python_model": str(_CODE),
+        "artifacts": {"matcher": str(folder)},
+        "code_paths": [str(_PACKAGE)],
+        "signature": signature(),
+        "input_example": example(),
+        "pip_requirements": needed,
+        "metadata": {"matcher_version": json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["matcher_version"]},
+    }

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import argparse
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from em_core.steps.step import Outcome, Say, run_step
+from em_core.steps.step import Outcome, Say, add_feed_arguments, add_store_arguments, chosen_feeds, run_step
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     out = argparse.ArgumentParser(prog="em_match_feeds", description=__doc__, allow_abbrev=False)
+    add_store_arguments(out)
+    add_feed_arguments(out)
     add = out.add_argument
-    add("--tables", type=Path, required=True, metavar="FOLDER", help="Delta tables, read and written")
     add("--matcher", type=Path, required=True, metavar="FOLDER", help="matcher folder")
-    add("--feed", action="append", default=[], metavar="FILE", help="name of a landed file; may be repeated")
-    add("--feeds-file", type=Path, metavar="FILE", help="text file with such names, one on each line")
-    add("--run-id", metavar="ID", help="written to the rows that are decided (default: a new one)")
     add("--full", action="store_true", help="match every record again")
     return out
 
@@ -28,30 +25,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_step(parser(), _work, argv)
 
 
-def _feeds(arguments: argparse.Namespace) -> list[str]:
-    from em_core.errors import UserError
-
-    feeds = list(arguments.feed)
-    if arguments.feeds_file is not None:
-        try:
-            feeds += arguments.feeds_file.read_text(encoding="utf-8").splitlines()
-        except OSError as error:
-            raise UserError(f"{arguments.feeds_file}: cannot be read ({error.strerror})") from None
-    if not feeds:
-        raise UserError("no feed is named: give --feed or --feeds-file")
-    return feeds
-
-
 def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
-    feeds = _feeds(arguments)
     from em_core.feeds import match_feeds
     from em_core.matcher import Matcher
-    from em_core.storage import DeltaStore
+    from em_core.storage.places import open_store
 
-    store, matcher = DeltaStore(arguments.tables), Matcher.load(arguments.matcher)
+    store = open_store(arguments.tables)
+    feeds, matcher = chosen_feeds(arguments, store), Matcher.load(arguments.matcher)
     say(f"matching {len(feeds):,} feed(s) by matcher {matcher.version}")
-    run_id = arguments.run_id or uuid.uuid4().hex
-    done = match_feeds(store, matcher, feeds, run_id=run_id, full=arguments.full, progress=True, say=say)
+    done = match_feeds(store, matcher, feeds, run_id=arguments.run_id, full=arguments.full, progress=True, say=say)
     return Outcome(
         done.digest,
         {
@@ -67,6 +49,9 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
             "matcher_version": done.matcher_version,
             "model_version": done.model_version,
         },
+        store,
+        done.records,
+        done.timings.ditto_pairs,
     )
 
 

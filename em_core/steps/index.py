@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from em_core.steps.step import Outcome, Say, run_step
+from em_core.steps.step import Outcome, Say, add_store_arguments, optional_path, run_step
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     out = argparse.ArgumentParser(prog="em_build_index", description=__doc__, allow_abbrev=False)
+    add_store_arguments(out)
     add = out.add_argument
-    add("--tables", type=Path, required=True, metavar="FOLDER", help="Delta tables; reads bronze.reference_entities")
     add(
         "--output-path",
         type=Path,
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="index folder; an older index is brought up to date",
     )
-    add("--config", type=Path, metavar="FILE", help="YAML file with settings; see docs/operations.md")
+    add("--config", type=optional_path, metavar="FILE", help="YAML file with settings; see docs/operations.md")
     add("--anew", action="store_true", help="build from nothing even where an older index could be changed")
     return out
 
@@ -40,11 +40,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
     from em_core.retrieval.index import CandidateIndex
     from em_core.settings import load_settings
-    from em_core.storage import DeltaStore
     from em_core.storage.names import REFERENCE_TABLE
+    from em_core.storage.places import open_store
 
     settings = load_settings(arguments.config).retrieval
-    reference = DeltaStore(arguments.tables).read(REFERENCE_TABLE)
+    store = open_store(arguments.tables)
+    reference = store.read(REFERENCE_TABLE)
     folder: Path = arguments.output_path
     index = None if arguments.anew else changed_index(folder, reference, settings, say)
     how = "changed"
@@ -65,6 +66,8 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
             "rows_changed_since_n_grams_were_learned": index.changed,
             "folder": str(folder),
         },
+        store,
+        len(reference),
     )
 
 

@@ -1,5 +1,8 @@
 """Names of the tables."""
 
+#: Column that says which landed file a row came with.
+FILE = "source_file"
+
 REFERENCE_TABLE = "bronze.reference_entities"
 SOURCE_TABLE = "bronze.source_entities"
 QUARANTINE_TABLE = "bronze.quarantined_files"
@@ -10,3 +13,5 @@ DECISION_TABLE = "silver.match_results"
 RESULT_TABLE = "gold.matched_entities"
 CHANGE_TABLE = "gold.match_changes"
 PROFILE_TABLE = "gold.run_profiles"
+POLICY_TABLE = "gold.decision_policies"
+COST_TABLE = "gold.run_costs"

@@ -12,7 +12,7 @@ import logging
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -133,14 +133,18 @@ class ModelRegistry:
     tracking_uri: `sqlite:///path/mlflow.db` (its folder is made on first use) or an MLflow server.
     experiment: made on first use; for sqlite with artifacts in `mlartifacts/` beside the database.
     registry_uri: only where the registry is elsewhere, such as `databricks-uc`.
+    namespace: `catalog.schema` in front of every model's name, as Unity Catalog wants it.
 
     Nothing is opened before the first call. Every failure of the store is a `UserError` without credentials in it.
     """
 
-    def __init__(self, tracking_uri: str, experiment: str, *, registry_uri: str | None = None) -> None:
+    def __init__(
+        self, tracking_uri: str, experiment: str, *, registry_uri: str | None = None, namespace: str = ""
+    ) -> None:
         self.tracking_uri = _absolute(tracking_uri)
         self.registry_uri = registry_uri
         self.experiment = experiment
+        self.namespace = namespace
         self._opened: tuple[MlflowClient, str] | None = None
 
     def __repr__(self) -> str:
@@ -188,7 +192,7 @@ class ModelRegistry:
             with _failures(self.tracking_uri):
                 source = f"{client.get_run(run.run_id).info.artifact_uri}/{_MODEL_FOLDER}"
                 made = client.create_model_version(
-                    name, source=source, run_id=run.run_id, tags={**(tags or {}), "fingerprint": mark}
+                    self._full(name), source=source, run_id=run.run_id, tags={**(tags or {}), "fingerprint": mark}
                 )
             known = _version(made, created=True)
             _log.info("registered %s version %d (%s)", name, known.version, mark)
@@ -200,7 +204,7 @@ class ModelRegistry:
         """Point an alias at a version, away from the one that had it."""
         client, _ = self._open()
         with _failures(self.tracking_uri):
-            client.set_registered_model_alias(_checked(name), alias, str(version))
+            client.set_registered_model_alias(self._full(name), alias, str(version))
 
     def get(self, name: str, alias: str) -> RegisteredVersion | None:
         """The version that an alias points at; None if the model or the alias is not there."""
@@ -209,13 +213,20 @@ class ModelRegistry:
         client, _ = self._open()
         with _failures(self.tracking_uri):
             try:
-                return _version(client.get_model_version_by_alias(_checked(name), alias))
+                return _version(client.get_model_version_by_alias(self._full(name), alias))
             except MlflowException as error:
                 # The SQL store calls a missing alias an invalid parameter, other stores a missing resource.
                 missing = error.error_code == "RESOURCE_DOES_NOT_EXIST" or f"alias {alias} not found" in str(error)
                 if not missing:
                     raise
         return None
+
+    def must_get(self, name: str, alias: str) -> RegisteredVersion:
+        """`get`, raising `UserError` where there is no such version."""
+        found = self.get(name, alias)
+        if found is None:
+            raise UserError(f"the registry at {redact(self.tracking_uri)} has no model {name!r} with alias {alias!r}")
+        return found
 
     def champions(self, name: str) -> list[int]:
         """Versions that were ever in use, the oldest first; the last is the champion. Empty where there is none."""
@@ -224,7 +235,7 @@ class ModelRegistry:
         client, _ = self._open()
         with _failures(self.tracking_uri):
             try:
-                tags = client.get_registered_model(_checked(name)).tags or {}
+                tags = client.get_registered_model(self._full(name)).tags or {}
             except MlflowException as error:
                 if error.error_code != "RESOURCE_DOES_NOT_EXIST":
                     raise
@@ -262,7 +273,7 @@ class ModelRegistry:
     def _crown(self, name: str, history: list[int]) -> None:
         client, _ = self._open()
         with _failures(self.tracking_uri):
-            client.set_registered_model_alias(_checked(name), CHAMPION, str(history[-1]))
+            client.set_registered_model_alias(self._full(name), CHAMPION, str(history[-1]))
             client.set_registered_model_tag(name, _HISTORY, json.dumps(history[-_REMEMBERED:]))
 
     def tag(self, name: str, version: int, tags: Mapping[str, str]) -> None:
@@ -270,7 +281,7 @@ class ModelRegistry:
         client, _ = self._open()
         with _failures(self.tracking_uri):
             for key, value in tags.items():
-                client.set_model_version_tag(_checked(name), str(version), key, value)
+                client.set_model_version_tag(self._full(name), str(version), key, value)
 
     def versions(self, name: str) -> list[RegisteredVersion]:
         """All versions of a model, the newest first; empty where there is no such model."""
@@ -279,20 +290,26 @@ class ModelRegistry:
         token = None
         with _failures(self.tracking_uri):
             while True:
-                page = client.search_model_versions(f"name = '{_checked(name)}'", page_token=token)
+                page = client.search_model_versions(f"name = '{self._full(name)}'", page_token=token)
                 versions.extend(_version(found) for found in page)
                 token = page.token
                 if not token:
                     return sorted(versions, key=lambda found: -found.version)
 
-    def download(self, name: str, alias: str, dst: Path | str, *, marker: str | None = None) -> RegisteredVersion:
+    def download(
+        self,
+        name: str,
+        alias: str,
+        dst: Path | str,
+        *,
+        marker: str | None = None,
+        inside: Callable[[Path], Path] = lambda folder: folder,
+    ) -> RegisteredVersion:
         """Fetch the files of the version behind an alias into the folder `dst`, which becomes exactly that content.
 
-        marker: see `atomic_folder`. Raises `UserError` if there is no such version.
+        marker: see `atomic_folder`. inside: which folder of what was registered is wanted. Raises `UserError` if there is no such version.
         """
-        found = self.get(name, alias)
-        if found is None:
-            raise UserError(f"the registry at {redact(self.tracking_uri)} has no model {name!r} with alias {alias!r}")
+        found = self.must_get(name, alias)
         client, _ = self._open()
         with (
             atomic_folder(dst, marker=marker) as folder,
@@ -301,9 +318,9 @@ class ModelRegistry:
             from mlflow.artifacts import download_artifacts
 
             with _failures(self.tracking_uri):
-                source = client.get_model_version_download_uri(name, str(found.version))
+                source = client.get_model_version_download_uri(self._full(name), str(found.version))
                 fetched = Path(download_artifacts(artifact_uri=source, dst_path=aside, tracking_uri=self.tracking_uri))
-            for entry in fetched.iterdir():
+            for entry in inside(fetched).iterdir():
                 entry.rename(folder / entry.name)
         return found
 
@@ -314,12 +331,15 @@ class ModelRegistry:
         client, _ = self._open()
         with _failures(self.tracking_uri):
             try:
-                client.create_registered_model(_checked(name))
+                client.create_registered_model(self._full(name))
             except MlflowException as error:
                 if error.error_code != "RESOURCE_ALREADY_EXISTS":
                     raise
         same = [found for found in self.versions(name) if found.fingerprint == mark]
         return max(same, key=lambda found: found.version, default=None)
+
+    def _full(self, name: str) -> str:
+        return f"{self.namespace}.{_checked(name)}" if self.namespace else _checked(name)
 
     def _open(self) -> tuple[MlflowClient, str]:
         if self._opened is None:

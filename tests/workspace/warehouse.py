@@ -145,7 +145,7 @@ class Warehouse:
         table.properties, table.comments, table.generated = {}, {}, {}
         properties = tree.args.get("properties")
         for one in properties.expressions if properties else []:
-            if isinstance(one, exp.Property):
+            if type(one) is exp.Property:
                 table.properties[one.this.name] = one.args["value"].name
         for column in tree.this.expressions if isinstance(tree.this, exp.Schema) else []:
             kept = []

@@ -1,0 +1,1 @@
+"""Validates the Databricks bundle without a workspace."""
