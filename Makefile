@@ -57,10 +57,10 @@ ui: $(VENV)/.demo $(ROOT)/dagster/dagster.yaml
 	EM_ROOT=$(ROOT) DAGSTER_HOME=$(ROOT)/dagster $(BIN)/dg dev
 
 test: $(VENV)/.test
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-all: $(VENV)/.test
-	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --slow
+	OMP_NUM_THREADS=1 HYPOTHESIS_PROFILE=thorough $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --slow
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m build --wheel --no-isolation

@@ -32,7 +32,15 @@ settings.register_profile("thorough", deadline=None, max_examples=400)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "project"))
 
 # The files that take longest start first, so that two workers end at about the same time.
-LONGEST = ("end_to_end/", "test_cli.py", "test_ditto_entry_point.py", "test_matcher.py", "test_ditto_runtime.py")
+LONGEST = (
+    "end_to_end/",
+    "test_spark.py",
+    "test_phases.py",
+    "test_cli.py",
+    "test_ditto_entry_point.py",
+    "test_matcher.py",
+    "test_ditto_runtime.py",
+)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
