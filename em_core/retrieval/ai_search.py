@@ -180,19 +180,24 @@ class AiSearchIndex:
         from databricks.sdk.errors import NotFound
 
         try:
-            return self._do("GET", path)
+            return self._do("GET", path, missing=NotFound)
         except NotFound:
             return None
 
     def _do(
-        self, method: str, path: str, body: dict[str, Any] | None = None, query: dict[str, Any] | None = None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        query: dict[str, Any] | None = None,
+        missing: type[Exception] | tuple[()] = (),
     ) -> dict[str, Any]:
-        """One call; the SDK itself asks again where the service is busy (429, 503)."""
-        from databricks.sdk.errors import DatabricksError, NotFound
+        """One call; the SDK itself asks again where the service is busy (429, 503). `missing`: an error that passes as it is."""
+        from databricks.sdk.errors import DatabricksError
 
         try:
             return dict(self.client.api_client.do(method, path, body=body, query=query))  # type: ignore[arg-type]
-        except NotFound:
+        except missing:
             raise
         except (DatabricksError, TimeoutError) as error:
             raise UserError(f"AI Search: {str(error).splitlines()[0]}") from None

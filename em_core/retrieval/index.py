@@ -208,7 +208,7 @@ class CandidateIndex:
             named.append(query * self.entities + entity)
         if self.vector is not None and settings.encoder is not None and (texts != "").any():
             vectors = self._encode(texts)
-            proposals = _proposals(settings, *self.vector.stored.shape)
+            proposals = _proposals(settings, *self.vector.shape)
             if proposals:
                 query, row = self.vector.search(vectors, proposals + int((hidden >= 0).any()))
                 seen = (texts[query] != "") & (self.owner[row] != hidden[query])

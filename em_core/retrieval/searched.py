@@ -43,6 +43,11 @@ class SearchedVectors:
     def __len__(self) -> int:
         return len(self.local)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See `VectorIndex.shape`."""
+        return self.local.shape
+
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """(query, row) positions of the k best rows of each query, best first; equally good ones by row. See `VectorIndex.search`.
 

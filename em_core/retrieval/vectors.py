@@ -91,6 +91,11 @@ class VectorIndex:
     def __len__(self) -> int:
         return len(self.vector_of)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(distinct vectors, dimensions)."""
+        return len(self.stored), self.facts.dimensions
+
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The k best rows of each of q queries (q, d) as (query, row) positions, best first; equally good ones by row.
 

@@ -79,18 +79,16 @@ def _find(client: WorkspaceClient, name: str) -> dict[str, Any] | None:
     from databricks.sdk.errors import NotFound
 
     try:
-        return _ask(client, "GET", f"{_PATH}/{name}")
+        return dict(client.api_client.do("GET", f"{_PATH}/{name}"))  # type: ignore[arg-type]
     except NotFound:
         return None
 
 
-def _ask(client: WorkspaceClient, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-    from databricks.sdk.errors import DatabricksError, NotFound
+def _ask(client: WorkspaceClient, method: str, path: str, body: dict[str, Any]) -> None:
+    from databricks.sdk.errors import DatabricksError
 
     try:
-        return dict(client.api_client.do(method, path, body=body))  # type: ignore[arg-type]
-    except NotFound:
-        raise
+        client.api_client.do(method, path, body=body)
     except DatabricksError as error:
         raise UserError(f"serving: {str(error).splitlines()[0]}") from None
 

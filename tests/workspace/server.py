@@ -27,6 +27,7 @@ import pyarrow as pa
 
 from em_core.storage.arrow import storage_type
 from em_core.storage.sql import sql_type
+from tests.workspace.endpoints import Endpoints, RefusedError
 from tests.workspace.warehouse import Warehouse, WarehouseError
 
 _TASK_KEYS = {
@@ -108,6 +109,8 @@ class Workspace:
     warehouse: Warehouse | None = None
     """the one SQL warehouse, of the id `warehouse`; made at first use"""
     statements: dict[str, Statement] = field(default_factory=dict)
+    endpoints: Endpoints = field(default_factory=Endpoints)
+    """AI Search and Model Serving"""
 
     def submit(self, body: dict[str, Any]) -> int:
         if (token := body.get("idempotency_token")) in self.by_token:
@@ -288,11 +291,15 @@ class Handler(BaseHTTPRequestHandler):
                 return self._file(space.root / path.removeprefix("/api/2.0/fs/files/"), data)
             if path.startswith(_STATEMENTS):
                 return self._statement(path.removeprefix(_STATEMENTS).strip("/").split("/"), data)
+            if space.endpoints.handles(path):
+                return self._answer(200, space.endpoints.answer(self.command, path, json.loads(data or b"{}"), query))
             if path.startswith("/storage/"):
                 return self._storage(path.split("/")[2:])
             if path.startswith("/api/2.0/fs/directories/"):
                 return self._directory(path.removeprefix("/api/2.0/fs/directories"))
             return self._job(path.split("/jobs/")[-1], json.loads(data or b"{}"), query)
+        except RefusedError as error:
+            return self._error(error.status, error.code, str(error))
         except (ValueError, KeyError, TypeError) as error:
             return self._error(400, "INVALID_PARAMETER_VALUE", str(error))
 

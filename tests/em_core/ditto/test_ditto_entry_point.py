@@ -185,6 +185,7 @@ def test_a_model_scores_prepared_text(tmp_path: Path, pairs_file: Path, tiny_bas
         DittoModel.load(tmp_path / "model")
 
 
+@pytest.mark.slow
 def test_two_processes_train_one_model(tmp_path: Path, pairs_file: Path, tiny_base: Path, arguments: Arguments) -> None:
     argv = [*arguments(pairs_file, tmp_path / "model", tiny_base), "--epochs", "1", "--max-train-seconds", "600"]
     with socket.socket() as free:
