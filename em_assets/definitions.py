@@ -20,8 +20,8 @@ from em_assets.sensors import SENSORS
 def defs() -> dg.Definitions:
     """Assets, checks, jobs, sensors, schedules and resources.
 
-    `EM_ROOT` names the workspace folder, `EM_LANDING` another drop folder, `EM_SETTINGS` a settings file, `EM_LAUNCHERS` a file that
-    says where heavy steps run, `EM_WEBHOOK_URL` where failures are told.
+    `EM_ROOT` names the workspace folder, `EM_LANDING` another drop folder, `EM_TABLES` a catalog for the tables, `EM_SETTINGS` a settings
+    file, `EM_LAUNCHERS` a file that says where heavy steps run, `EM_WEBHOOK_URL` where failures are told.
     """
     return dg.Definitions(
         assets=dg.load_assets_from_modules([reference, sources, index, training, matching]),
@@ -33,7 +33,9 @@ def defs() -> dg.Definitions:
         executor=dg.in_process_executor,
         resources={
             "workspace": Workspace(
-                root=os.environ.get("EM_ROOT", DEFAULT_ROOT), landing_folder=os.environ.get("EM_LANDING", "")
+                root=os.environ.get("EM_ROOT", DEFAULT_ROOT),
+                landing_folder=os.environ.get("EM_LANDING", ""),
+                tables_at=os.environ.get("EM_TABLES", ""),
             ),
             "settings": Settings(file=os.environ.get("EM_SETTINGS", "")),
             "gates": Gates(),

@@ -10,8 +10,9 @@ import dagster as dg
 from pydantic import Field
 
 from em_assets.drop import DropFolder, drop_folder
+from em_assets.launchers.base import Place
 from em_core.errors import UserError
-from em_core.storage import DeltaStore, ModelRegistry, TableStore
+from em_core.storage import ModelRegistry, TableStore
 
 if TYPE_CHECKING:
     from em_core.evaluation.promotion import GateSettings
@@ -32,6 +33,11 @@ class Workspace(dg.ConfigurableResource):
     landing_folder: str = Field(
         default="",
         description="drop folder, if it is not `landing` in the root: a path, or one on a Unity Catalog volume",
+    )
+
+    tables_at: str = Field(
+        default="",
+        description="where tables are, if not in `tables` of the root: `catalog:NAME`, a Unity Catalog catalog",
     )
 
     @property
@@ -97,7 +103,14 @@ class Workspace(dg.ConfigurableResource):
     @property
     def tables(self) -> TableStore:
         """Versioned tables."""
-        return DeltaStore(self.table_folder)
+        from em_core.storage.places import open_store
+
+        return open_store(self.tables_at or str(self.table_folder))
+
+    @property
+    def table_argument(self) -> str | Place:
+        """The tables on a step's command line."""
+        return self.tables_at or Place(self.table_folder, "shared")
 
     @property
     def registry(self) -> ModelRegistry:

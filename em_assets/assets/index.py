@@ -31,7 +31,7 @@ def vector_index(
     """
     arguments: list[Argument] = [
         "--tables",
-        Place(workspace.table_folder, "shared"),
+        workspace.table_argument,
         "--output-path",
         Place(workspace.model(INDEX), "write"),
     ]

@@ -76,7 +76,7 @@ def match_results(
     keys, run_id = list(context.partition_keys), context.run.run_id
     arguments: list[Argument] = [
         "--tables",
-        Place(workspace.table_folder, "shared"),
+        workspace.table_argument,
         "--matcher",
         Place(workspace.model(CHAMPION), "read"),
         "--run-id",
