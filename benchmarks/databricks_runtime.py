@@ -23,7 +23,7 @@ _RUNTIMES = {
         "databricks-sdk": "0.67.0", "torch": "2.9.0", "transformers": "4.57.1", "sentence-transformers": "5.1.2",
     },
 }  # fmt: skip
-_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+_PLATFORMS = (*(f"manylinux_2_{minor}_x86_64" for minor in range(34, 16, -1)), "manylinux2014_x86_64")
 
 
 def resolve(requirement: str, runtime: dict[str, str]) -> dict[str, str]:

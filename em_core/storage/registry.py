@@ -145,7 +145,7 @@ class ModelRegistry:
         self.registry_uri = registry_uri
         self.experiment = experiment
         self.namespace = namespace
-        self._opened: tuple[MlflowClient, str] | None = None
+        self._opened: MlflowClient | None = None
 
     def __repr__(self) -> str:
         return f"ModelRegistry({redact(self.tracking_uri)!r}, {self.experiment!r})"
@@ -153,9 +153,9 @@ class ModelRegistry:
     @contextmanager
     def start_run(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[TrackedRun]:
         """A run for the length of the block: FINISHED at its end, FAILED (and raised on) by an exception in it."""
-        client, experiment_id = self._open()
+        client = self._open()
         with _failures(self.tracking_uri):
-            run = client.create_run(experiment_id, run_name=name, tags=dict(tags or {}))
+            run = client.create_run(self._experiment_id(client), run_name=name, tags=dict(tags or {}))
         tracked = TrackedRun(client, run.info.run_id, self.tracking_uri)
         status = "FAILED"
         try:
@@ -187,7 +187,7 @@ class ModelRegistry:
         mark = fingerprint or fingerprint_folder(folder)
         known = self._find(name, mark)
         if known is None:
-            client, _ = self._open()
+            client = self._open()
             run.log_artifacts(folder, _MODEL_FOLDER)
             with _failures(self.tracking_uri):
                 source = f"{client.get_run(run.run_id).info.artifact_uri}/{_MODEL_FOLDER}"
@@ -202,7 +202,7 @@ class ModelRegistry:
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Point an alias at a version, away from the one that had it."""
-        client, _ = self._open()
+        client = self._open()
         with _failures(self.tracking_uri):
             client.set_registered_model_alias(self._full(name), alias, str(version))
 
@@ -210,7 +210,7 @@ class ModelRegistry:
         """The version that an alias points at; None if the model or the alias is not there."""
         from mlflow.exceptions import MlflowException
 
-        client, _ = self._open()
+        client = self._open()
         with _failures(self.tracking_uri):
             try:
                 return _version(client.get_model_version_by_alias(self._full(name), alias))
@@ -232,7 +232,7 @@ class ModelRegistry:
         """Versions that were ever in use, the oldest first; the last is the champion. Empty where there is none."""
         from mlflow.exceptions import MlflowException
 
-        client, _ = self._open()
+        client = self._open()
         with _failures(self.tracking_uri):
             try:
                 tags = client.get_registered_model(self._full(name)).tags or {}
@@ -271,21 +271,21 @@ class ModelRegistry:
         return found
 
     def _crown(self, name: str, history: list[int]) -> None:
-        client, _ = self._open()
+        client = self._open()
         with _failures(self.tracking_uri):
             client.set_registered_model_alias(self._full(name), CHAMPION, str(history[-1]))
             client.set_registered_model_tag(name, _HISTORY, json.dumps(history[-_REMEMBERED:]))
 
     def tag(self, name: str, version: int, tags: Mapping[str, str]) -> None:
         """Write tags to a version."""
-        client, _ = self._open()
+        client = self._open()
         with _failures(self.tracking_uri):
             for key, value in tags.items():
                 client.set_model_version_tag(self._full(name), str(version), key, value)
 
     def versions(self, name: str) -> list[RegisteredVersion]:
         """All versions of a model, the newest first; empty where there is no such model."""
-        client, _ = self._open()
+        client = self._open()
         versions: list[RegisteredVersion] = []
         token = None
         with _failures(self.tracking_uri):
@@ -310,7 +310,7 @@ class ModelRegistry:
         marker: see `atomic_folder`. inside: which folder of what was registered is wanted. Raises `UserError` if there is no such version.
         """
         found = self.must_get(name, alias)
-        client, _ = self._open()
+        client = self._open()
         with (
             atomic_folder(dst, marker=marker) as folder,
             tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download.") as aside,
@@ -328,7 +328,7 @@ class ModelRegistry:
         """The newest version with this fingerprint; makes the registered model if there is none."""
         from mlflow.exceptions import MlflowException
 
-        client, _ = self._open()
+        client = self._open()
         with _failures(self.tracking_uri):
             try:
                 client.create_registered_model(self._full(name))
@@ -341,7 +341,7 @@ class ModelRegistry:
     def _full(self, name: str) -> str:
         return f"{self.namespace}.{_checked(name)}" if self.namespace else _checked(name)
 
-    def _open(self) -> tuple[MlflowClient, str]:
+    def _open(self) -> MlflowClient:
         if self._opened is None:
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
             try:
@@ -352,8 +352,7 @@ class ModelRegistry:
                 _make_parent(self.tracking_uri)
             try:
                 with _failures(self.tracking_uri):
-                    client = MlflowClient(self.tracking_uri, self.registry_uri)
-                    self._opened = (client, self._experiment_id(client))
+                    self._opened = MlflowClient(self.tracking_uri, self.registry_uri)
             except ModuleNotFoundError as error:
                 # A database driver, or the SQL half of MLflow where only mlflow-skinny is there.
                 where = redact(self.tracking_uri)

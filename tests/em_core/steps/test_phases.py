@@ -19,7 +19,7 @@ from em_core.storage.places import open_store
 from tests.workspace.server import Workspace, serve
 
 SETTINGS = """
-pairs: {queries: 900, ditto_pairs: 100}
+pairs: {queries: 600, ditto_pairs: 100}
 retrieval: {encoder: null}
 ditto: {enabled: false}
 scorer: {pair_iterations: 40, list_iterations: 40}

@@ -108,6 +108,16 @@ def test_bad_input_is_one_line_and_code_2(
     assert words in line
 
 
+def test_an_index_with_vectors(
+    store: DeltaStore, tmp_path: Path, reference: pd.DataFrame, tiny_base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "settings.yaml").write_text(f"retrieval: {{encoder: 'static:{tiny_base}'}}\n")
+    store.replace(REFERENCE_TABLE, reference.head(200), key=REFERENCE.key)
+    told = build(store, tmp_path / "index", capsys)
+    vector = CandidateIndex.load(tmp_path / "index").vector
+    assert vector is not None and len(vector) == told["names"] and told["encoder"] == f"static:{tiny_base}"
+
+
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys\nfrom importlib.metadata import distribution\n"
