@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from em_core.steps.step import (
     Outcome,
@@ -15,6 +17,9 @@ from em_core.steps.step import (
     registry_of,
     run_step,
 )
+
+if TYPE_CHECKING:
+    from em_core.run_costs import RunCost
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,6 +49,7 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
     from em_core.deploy import register_matcher
     from em_core.fit import fit_matcher
     from em_core.retrieval.index import CandidateIndex
+    from em_core.run_costs import read_prices, record_cost
     from em_core.settings import load_settings
     from em_core.storage.names import QUERY_TABLE
     from em_core.storage.places import open_store
@@ -54,6 +60,8 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
     fitted = fit_matcher(
         CandidateIndex.load(arguments.index), queries, arguments.ditto, arguments.output_path, settings
     )
+    if arguments.ditto is not None:
+        record_cost(store, _training_cost(arguments.ditto), read_prices(arguments.prices))
     version = register_matcher(registry, arguments.output_path, fitted, settings, {"run_id": arguments.run_id})
     say(f"matcher {fitted.version} is version {version.version} of {version.name}, the challenger")
     report = fitted.report
@@ -66,6 +74,18 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
         "promise": report["thresholds"],
     }
     return Outcome(fitted.version, told, store, len(queries))
+
+
+def _training_cost(ditto: Path) -> RunCost:
+    """What `train_ditto` measured, one row for each model: the GPU's machine has no access to the tables."""
+    from em_core.ditto.folder import METRICS, read_manifest
+    from em_core.run_costs import RunCost
+
+    manifest, metrics = read_manifest(ditto), ditto / METRICS
+    seconds = float(manifest.metrics["seconds"])
+    started = datetime.fromtimestamp(metrics.stat().st_mtime - seconds, UTC)
+    pairs = int(manifest.metrics["train"]["pairs"])
+    return RunCost(f"model {manifest.digest[:12]}", "train_ditto", started, seconds, pairs)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from em_core.schema import REFERENCE
 from em_core.settings import FitSettings
 from em_core.steps import feeds as feeds_step
 from em_core.steps import index as index_step
+from em_core.steps.fit import _training_cost
 from em_core.storage import DeltaStore
 from em_core.storage.names import DECISION_TABLE, REFERENCE_TABLE
 
@@ -116,6 +117,13 @@ def test_an_index_with_vectors(
     told = build(store, tmp_path / "index", capsys)
     vector = CandidateIndex.load(tmp_path / "index").vector
     assert vector is not None and len(vector) == told["names"] and told["encoder"] == f"static:{tiny_base}"
+
+
+def test_a_training_is_billed_once_for_each_model(trained_folder: Path) -> None:
+    cost = _training_cost(trained_folder)
+    assert cost == _training_cost(trained_folder) and cost.step == "train_ditto" and cost.run_id.startswith("model ")
+    metrics = json.loads((trained_folder / "metrics.json").read_text())
+    assert cost.seconds == metrics["seconds"] > 0 and cost.records == metrics["train"]["pairs"]
 
 
 def test_help_loads_nothing_heavy() -> None:
