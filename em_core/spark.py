@@ -62,6 +62,28 @@ def ddl(schema: pa.Schema) -> str:
     return ", ".join(f"`{field.name}` {_DDL[field.type]}" for field in schema)
 
 
+def udf_type() -> str:
+    """The result type of a matcher that is asked by `mlflow.pyfunc.spark_udf`, which knows no times: `matched_at` comes as text."""
+    kinds = [field.with_type(pa.string()) if field.name == "matched_at" else field for field in RESULT_SCHEMA]
+    return ddl(pa.schema(kinds))
+
+
+def udf_columns(result: str = "result") -> list[Any]:
+    """The fields of a struct column that such a function gave, as columns; what was missing, which MLflow turns into the text `None`, is
+    null again."""
+    from pyspark.sql import functions as f
+
+    def column(name: str) -> Any:
+        # A name may be any text: it is missing where its entity is.
+        tested = "matched_entity_id" if name == "matched_name" else name
+        value = f.col(f"{result}.{name}")
+        if RESULT_SCHEMA.field(name).type != pa.string():
+            return value.alias(name)
+        return f.when(f.col(f"{result}.{tested}") != "None", value).alias(name)
+
+    return [column(name) for name in RESULT.columns]
+
+
 def partitions(records: int, cores: int) -> int:
     """How many partitions keep all cores busy to the end with tasks that can be repeated cheaply.
 

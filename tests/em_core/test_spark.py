@@ -200,3 +200,24 @@ def test_merging_twice_changes_nothing(matcher: Matcher, reference: pd.DataFrame
             base.execute(statement)
             moved = base.execute("SELECT source_id FROM results WHERE run_id = 'two'").fetchall()
             assert len(moved) == 2 and base.execute("SELECT count(*) FROM results").fetchall() == [(40,)]
+
+
+@pytest.mark.slow
+def test_the_served_model_is_a_spark_function(tmp_path: Path, reference: pd.DataFrame, matcher_folder: Path) -> None:
+    pytest.importorskip("pyspark")
+    pytest.importorskip("mlflow")
+    from em_core.serving.log import save_matcher
+
+    source = feed(reference, 60).assign(aliases=None)
+    source["aliases"] = source["aliases"].astype(object)
+    pq.write_table(to_arrow(source.drop(columns="aliases")), tmp_path / "source.parquet")
+    save_matcher(matcher_folder, tmp_path / "model")
+    command = [sys.executable, "-m", "tests.spark.udf", "--model", tmp_path / "model", "--source", tmp_path / "source.parquet",
+               "--out", tmp_path / "found.parquet"]  # fmt: skip
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=400, env=env,
+        cwd=Path(__file__).parents[2],
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    same(pd.read_parquet(tmp_path / "found.parquet"), Matcher.load(matcher_folder).match(source))

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pandas as pd
 import pytest
 
 from em_core.deploy import MATCHER_MODEL
 from em_core.errors import UserError
+from em_core.schema import RESULT
 from em_core.steps import feeds, fit, index, load, pairs, promote, publish, setup
 from em_core.storage import ModelRegistry, TableStore
 from em_core.storage.names import COST_TABLE, DECISION_TABLE, EVALUATION_TABLE, POLICY_TABLE, RESULT_TABLE
@@ -116,8 +118,14 @@ def test_from_files_to_published_results(run: Callable[..., dict[str, Any]], tab
     assert priced["amount"] == pytest.approx(priced["seconds"] * 3.6 / 3600, abs=1e-5) and priced["records"] == 80
     assert costs["amount"].notna().sum() == 1, "what has no price has no amount"
     # The model that is registered is the one that MLflow serves.
-    served = ModelRegistry(registry[1], "entity_matching").must_get(MATCHER_MODEL, "champion")
+    served = ModelRegistry(registry[1], "entity_matching").download(MATCHER_MODEL, "champion", home / "served")
     assert served.fingerprint == fitted["matcher_version"]
+    answer = mlflow.pyfunc.load_model(str(home / "served")).predict(
+        pd.DataFrame({"name": [results["matched_name"].dropna().iloc[0]]})
+    )
+    assert list(answer.columns) == list(RESULT.columns) and answer["matcher_version"].tolist() == [
+        fitted["matcher_version"]
+    ]
     # A policy that the decisions contradict stops them.
     policy = store.read(POLICY_TABLE)
     store.upsert(POLICY_TABLE, policy.assign(auto_threshold=2.0), key=("matcher_version", "source_system"))
