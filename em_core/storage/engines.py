@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from em_core.errors import UserError
 from em_core.storage import sql
 from em_core.storage.unity import ConcurrentWriteError, MissingTableError
+from em_core.workspace import workspace_client
 
 if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
@@ -89,12 +90,7 @@ class WarehouseEngine:
     def client(self) -> WorkspaceClient:
         """Made at first use, from the environment, as the SDK does it."""
         if self._client is None:
-            from databricks.sdk import WorkspaceClient
-
-            try:
-                self._client = WorkspaceClient()
-            except ValueError as error:
-                raise UserError(f"no access to a Databricks workspace: {str(error).splitlines()[0]}") from None
+            self._client = workspace_client()
         return self._client
 
     def query(self, statement: str) -> pa.Table:

@@ -15,6 +15,7 @@ from deltalake import DeltaTable
 from em_core.errors import UserError
 from em_core.schema import RESULT, RESULT_SCHEMA
 from em_core.storage import DeltaStore, TableStore, UpsertCounts, delta, tables
+from tests.em_core.storage.test_store_contract import feed
 
 KEY = ["source_system", "source_id"]
 TABLE = "gold.matched_entities"
@@ -23,19 +24,6 @@ TABLE = "gold.matched_entities"
 @pytest.fixture
 def store(tmp_path: Path) -> DeltaStore:
     return DeltaStore(tmp_path / "lake")
-
-
-def feed(system: str, **rows: str | None) -> pd.DataFrame:
-    """One row for each keyword: source_id = the keyword, name = its value."""
-    return pd.DataFrame(
-        {
-            "source_system": system,
-            "source_id": list(rows),
-            "name": pd.Series(list(rows.values()), dtype=object),
-            "aliases": [[name, "x"] if name else None for name in rows.values()],
-            "score": [float(len(name)) if name else None for name in rows.values()],
-        }
-    )
 
 
 def names(store: DeltaStore, table: str = TABLE) -> dict[tuple[str, str], str | None]:
