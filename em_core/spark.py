@@ -21,6 +21,7 @@ import pyarrow as pa
 
 from em_core.errors import UserError
 from em_core.schema import RESULT, RESULT_SCHEMA, SOURCE
+from em_core.storage import sql
 from em_core.storage.arrow import from_arrow, to_arrow
 
 if TYPE_CHECKING:
@@ -183,16 +184,7 @@ def merge_statement(table: str, view: str, key: Sequence[str] = RESULT.key, igno
 
     A row whose values are as before, those of `ignore` aside (who wrote it and when), is left alone.
     """
-    values = [name for name in RESULT.columns if name not in (*key, *ignore)]
-    same_key = " AND ".join(f"t.{name} = s.{name}" for name in key)
-    changed = " OR ".join(f"t.{name} IS DISTINCT FROM s.{name}" for name in values)
-    columns = list(RESULT.columns)
-    assigned = ", ".join(f"{name} = s.{name}" for name in columns if name not in key)
-    return (
-        f"MERGE INTO {table} AS t USING {view} AS s ON {same_key} "
-        f"WHEN MATCHED AND ({changed}) THEN UPDATE SET {assigned} "
-        f"WHEN NOT MATCHED THEN INSERT ({', '.join(columns)}) VALUES ({', '.join(f's.{name}' for name in columns)})"
-    )
+    return sql.merge(table, view, list(RESULT.columns), key, ignore)
 
 
 def _matching(folder: str, run_id: str) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -44,7 +44,6 @@ class AiSearchIndex:
     columns: tuple[str, ...] = ("country",)
     seconds: float = 3600.0
     pause: float = 10.0
-    _there: dict[str, Any] | None = field(default=None, repr=False)
 
     def create(self) -> bool:
         """Make endpoint and index where they are not there, and wait until both answer; whether the index is new.

@@ -72,8 +72,10 @@ def searching(index: CandidateIndex, remote: AiSearchIndex) -> CandidateIndex:
 def bring_up_to_date(remote: AiSearchIndex, index: CandidateIndex, state: Path) -> dict[str, int]:
     """Make the AI Search index hold exactly the names of `index`; rows `written`, `deleted` and `unchanged`.
 
-    state: Parquet file that remembers each row's digest, so that only what changed goes over the wire. It is written last: after a failure
-    rows go again. An index that is new, or without the file, gets everything. Raises `UserError` for an index without vectors.
+    state: Parquet file that remembers each row's digest, so that only what changed goes over the wire. It is dropped before rows go into a
+    new index and written last, so that it never says more than the index holds: after a failure rows go again. An index that is new, or
+    whose state is not there, gets everything; names of which nothing is remembered stay in an old one and are left out of its finds.
+    Raises `UserError` for an index without vectors.
     """
     if index.vector is None:
         raise UserError("the index was built without an encoder: there are no vectors to search")
@@ -81,22 +83,30 @@ def bring_up_to_date(remote: AiSearchIndex, index: CandidateIndex, state: Path) 
     ids, vectors = name_ids(index), index.vector.vectors().astype(np.float32)
     country = index.reference["country"].to_numpy(dtype=object)[index.owner]
     marks = pd.util.hash_array(pd.Series(country).fillna("").to_numpy(dtype=object)) ^ _row_hashes(vectors)
-    old = pd.Series(dtype=np.uint64)
-    if state.is_file() and not fresh:
-        known = pd.read_parquet(state)
-        if known.attrs.get("index", remote.name) == remote.name:
-            old = known.set_index("name_id")["mark"]
-    changed = ~(old.reindex(ids).to_numpy() == marks) if len(old) else np.ones(len(ids), dtype=bool)
+    if fresh:
+        state.unlink(missing_ok=True)
+    old = _remembered(state, remote.name)
+    place = old.index.get_indexer(pd.Index(ids))
+    changed = np.ones(len(ids), dtype=bool)
+    changed[place >= 0] = old.to_numpy()[place[place >= 0]] != marks[place >= 0]
     gone = old.index.difference(pd.Index(ids))
     used = vectors.any(axis=1)
     rows = np.flatnonzero(changed & used)
     remote.upsert(list(ids[rows]), vectors[rows], {"country": list(country[rows])})
     # A name that no longer has a vector must not be found by its old one.
-    empty = [key for key in ids[changed & ~used] if key in old.index]
+    empty = ids[changed & ~used & (place >= 0)]
     remote.delete([*gone, *empty])
     with atomic_file(state) as aside:
-        pd.DataFrame({"name_id": ids, "mark": marks}).to_parquet(aside)
+        pd.DataFrame({"name_id": ids, "mark": marks, "index": remote.name}).to_parquet(aside)
     return {"written": len(rows), "deleted": len(gone) + len(empty), "unchanged": int((~changed).sum())}
+
+
+def _remembered(state: Path, name: str) -> pd.Series:
+    """Digest by id of the rows that the index `name` holds; nothing where the file is not there or is another index's."""
+    if not state.is_file():
+        return pd.Series(dtype=np.uint64, index=pd.Index([], dtype=object))
+    known = pd.read_parquet(state)
+    return known[known["index"] == name].set_index("name_id")["mark"]
 
 
 def _row_hashes(vectors: np.ndarray) -> np.ndarray:

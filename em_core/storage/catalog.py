@@ -6,18 +6,16 @@ again, they change nothing.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 
 import pyarrow as pa
 
 from em_core.decision.review import BAD_DATA, ReviewSettings
-from em_core.errors import UserError
 from em_core.policy_table import POLICY_KEY, POLICY_SCHEMA
 from em_core.schema import DECISIONS, RESULT, RESULT_SCHEMA
 from em_core.storage import sql
 from em_core.storage.names import FILE, POLICY_TABLE, RESULT_TABLE
-from em_core.storage.unity import FEED, GENERATED_PROPERTY, KEY_PROPERTY
+from em_core.storage.unity import FEED, GENERATED_PROPERTY, KEY_PROPERTY, checked_catalog
 
 LAYERS = {
     "bronze": "what arrived: the reference and the feeds, checked and as they were delivered",
@@ -34,7 +32,6 @@ VOLUMES = {
     "staging": "rows on their way through a SQL warehouse",
 }
 REVIEW_VIEW, STATS_VIEW, CONTRADICTION_VIEW = "gold.review_queue", "gold.daily_stats", "gold.policy_contradictions"
-_NAME = re.compile(r"[A-Za-z0-9_]+")
 _AUTO, _REVIEW, _ = DECISIONS
 #: Columns that the table fills by itself: name -> (expression, comment).
 GENERATED = {
@@ -50,9 +47,7 @@ def setup_statements(
 
     Raises `UserError` for a catalog name that is not of letters, digits and underscores.
     """
-    if not _NAME.fullmatch(catalog):
-        raise UserError(f"{catalog!r} is no catalog name; it must be of letters, digits and _")
-    name = sql.quoted(catalog)
+    name = sql.quoted(checked_catalog(catalog))
     made = [f"CREATE CATALOG IF NOT EXISTS {name}"] if make_catalog else []
     made += [
         f"CREATE SCHEMA IF NOT EXISTS {sql.quoted(catalog, layer)} COMMENT {sql.literal(said)}"
@@ -94,8 +89,8 @@ def _policies(catalog: str) -> str:
 
 
 def _table(name: str, columns: list[str], comment: str, properties: dict[str, str]) -> str:
-    told = ", ".join(f"{sql.literal(key)} = {sql.literal(value)}" for key, value in properties.items())
-    return f"CREATE TABLE IF NOT EXISTS {name} ({', '.join(columns)}) COMMENT {sql.literal(comment)} TBLPROPERTIES ({told})"
+    described = f"({', '.join(columns)}) COMMENT {sql.literal(comment)}"
+    return f"CREATE TABLE IF NOT EXISTS {name} {described} {sql.properties(properties)}"
 
 
 def _views(catalog: str) -> list[str]:

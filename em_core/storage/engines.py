@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import re
 import time
 import uuid
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from databricks.sdk import WorkspaceClient
     from pyspark.sql import SparkSession
 
+log = logging.getLogger(__name__)
 _RACE = re.compile(
     r"CONCURRENT|ConcurrentAppend|ConcurrentDelete|ConcurrentModification|MetadataChanged|ProtocolChanged"
 )
@@ -103,19 +105,12 @@ class WarehouseEngine:
             "format": "ARROW_STREAM",
         }
         answer = self._finished(self._do("POST", _STATEMENTS, body))
-        schema = pa.schema(
-            [
-                (column["name"], sql.arrow_type(column["type_text"]))
-                for column in answer.get("manifest", {}).get("schema", {}).get("columns", [])
-            ]
-        )
-        parts = [pa.table({field.name: pa.array([], field.type) for field in schema})]
-        chunk = answer.get("result") or {}
+        parts, chunk = [], answer.get("result") or {}
         while links := chunk.get("external_links"):
-            parts += [_read(self._fetch(link["external_link"])).cast(schema) for link in links]
+            parts += [_read(self._fetch(link["external_link"])) for link in links]
             following = links[-1].get("next_chunk_internal_link")
             chunk = self._do("GET", following) if following else {}
-        return pa.concat_tables(parts)
+        return pa.concat_tables(parts) if parts else _empty(answer)
 
     @contextmanager
     def staged(self, rows: pa.Table) -> Iterator[str]:
@@ -123,19 +118,33 @@ class WarehouseEngine:
         file = io.BytesIO()
         pq.write_table(rows, file, compression="zstd")
         file.seek(0)
-        self.client.files.upload(place, file, overwrite=True)
+        self._upload(place, file)
         try:
-            names = ", ".join(
-                f"CAST({sql.quoted(f.name)} AS {sql.sql_type(f.type)}) AS {sql.quoted(f.name)}" for f in rows.schema
-            )
             # The schema is said: a file of nulls alone would tell another one.
-            told = ", ".join(f"{sql.quoted(f.name)} {sql.sql_type(f.type)}" for f in rows.schema)
+            told = ", ".join(sql.column(field.remove_metadata()) for field in rows.schema)
             yield (
-                f"(SELECT {names} FROM read_files({sql.literal(place)}, format => 'parquet', schema => {sql.literal(told)}, "
-                f"schemaEvolutionMode => 'none'))"
+                f"(SELECT {sql.casts(rows.schema)} FROM read_files({sql.literal(place)}, format => 'parquet', "
+                f"schema => {sql.literal(told)}, schemaEvolutionMode => 'none'))"
             )
         finally:
+            self._drop(place)
+
+    def _upload(self, place: str, file: io.BytesIO) -> None:
+        from databricks.sdk.errors import DatabricksError
+
+        try:
+            self.client.files.upload(place, file, overwrite=True)
+        except DatabricksError as error:
+            raise UserError(f"{place}: rows cannot be staged ({str(error).splitlines()[0]})") from None
+
+    def _drop(self, place: str) -> None:
+        """Drop a staged file; one that stays behind is no reason to call a finished write failed."""
+        from databricks.sdk.errors import DatabricksError
+
+        try:
             self.client.files.delete(place)
+        except DatabricksError as error:
+            log.warning("%s stayed behind: %s", place, str(error).splitlines()[0])
 
     def _finished(self, answer: dict[str, Any]) -> dict[str, Any]:
         deadline, wait = time.monotonic() + self.seconds, 0.2
@@ -175,6 +184,12 @@ class WarehouseEngine:
         if answer.status_code != 200:
             raise UserError(f"warehouse {self.warehouse_id}: a chunk of the result was refused ({answer.status_code})")
         return answer.content
+
+
+def _empty(answer: dict[str, Any]) -> pa.Table:
+    """A result without rows, in the types that its manifest tells; a type that no table of ours has comes as text."""
+    columns = answer.get("manifest", {}).get("schema", {}).get("columns", [])
+    return pa.table({column["name"]: pa.array([], sql.arrow_type(column["type_text"])) for column in columns})
 
 
 def _read(data: bytes) -> pa.Table:

@@ -25,9 +25,11 @@ def open_store(where: str) -> TableStore:
         from em_core.storage.tables import DeltaStore
 
         return DeltaStore(Path(where))
-    from em_core.storage.unity import CatalogStore
+    from em_core.storage.unity import CatalogStore, checked_catalog
 
-    return CatalogStore(where.removeprefix(CATALOG), open_engine())
+    # The name first: a session takes half a minute to start.
+    catalog = checked_catalog(where.removeprefix(CATALOG))
+    return CatalogStore(catalog, open_engine())
 
 
 def open_engine() -> SqlEngine:

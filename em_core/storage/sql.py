@@ -58,13 +58,8 @@ def sql_type(kind: pa.DataType) -> str:
 
 
 def arrow_type(name: str) -> pa.DataType:
-    """The Arrow type of a column type, as `DESCRIBE` and result manifests write it. Raises `ValueError`."""
-    folded = name.upper().replace(" ", "")
-    if folded.startswith(("CHAR", "VARCHAR")):
-        return pa.string()
-    if folded not in _BY_NAME:
-        raise ValueError(f"column type {name} is not one of: {', '.join(_BY_NAME)}")
-    return _BY_NAME[folded]
+    """The Arrow type of a column type as result manifests write it; text for one that no table of ours has."""
+    return _BY_NAME.get(name.upper().replace(" ", ""), pa.string())
 
 
 def column(field: pa.Field, generated: str | None = None) -> str:
@@ -72,6 +67,21 @@ def column(field: pa.Field, generated: str | None = None) -> str:
     made = "" if generated is None else f" GENERATED ALWAYS AS ({generated})"
     said = (field.metadata or {}).get(b"comment")
     return f"{quoted(field.name)} {sql_type(field.type)}{made}" + (f" COMMENT {literal(said.decode())}" if said else "")
+
+
+def casts(schema: pa.Schema) -> str:
+    """The columns of a relation as exactly these types, for SELECT."""
+    return ", ".join(f"CAST({quoted(f.name)} AS {sql_type(f.type)}) AS {quoted(f.name)}" for f in schema)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names of columns, one after another."""
+    return ", ".join(quoted(name) for name in names)
+
+
+def properties(told: Mapping[str, str]) -> str:
+    """Table properties of `CREATE TABLE`."""
+    return f"TBLPROPERTIES ({', '.join(f'{literal(key)} = {literal(value)}' for key, value in told.items())})"
 
 
 def condition(where: Filter, alias: str = "") -> str:
@@ -109,12 +119,11 @@ def merge(
     """
     values = [name for name in columns if name not in (*key, *ignore)]
     assigned = ", ".join(f"{quoted(name)} = s.{quoted(name)}" for name in columns if name not in key)
-    names = ", ".join(quoted(name) for name in columns)
     parts = [f"MERGE INTO {table} AS t USING {rows} AS s ON {same(key)}"]
     if values:
         parts.append(f"WHEN MATCHED AND ({differs(values)}) THEN UPDATE SET {assigned}")
     parts.append(
-        f"WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({', '.join(f's.{quoted(name)}' for name in columns)})"
+        f"WHEN NOT MATCHED THEN INSERT ({listed(columns)}) VALUES ({', '.join(f's.{quoted(name)}' for name in columns)})"
     )
     if scope:
         parts.append(f"WHEN NOT MATCHED BY SOURCE AND {condition(scope, 't')} THEN DELETE")

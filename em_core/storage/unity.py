@@ -32,6 +32,13 @@ KEY_PROPERTY, GENERATED_PROPERTY = "em.key", "em.generated"
 FEED = "delta.enableChangeDataFeed"
 
 
+def checked_catalog(name: str) -> str:
+    """The name, if it may be one of ours. Raises `UserError`."""
+    if not _PART.fullmatch(name):
+        raise UserError(f"{name!r} is no catalog name; it must be of letters, digits and _")
+    return name
+
+
 class ConcurrentWriteError(Exception):
     """Another writer changed the table while a statement ran."""
 
@@ -58,9 +65,7 @@ class CatalogStore:
     """`TableStore` of the tables `catalog.layer.table`, safe for several writers at once."""
 
     def __init__(self, catalog: str, engine: SqlEngine) -> None:
-        if not _PART.fullmatch(catalog):
-            raise UserError(f"{catalog!r} is no catalog name; it must be of letters, digits and _")
-        self.catalog = catalog
+        self.catalog = checked_catalog(catalog)
         self.engine = engine
 
     def full_name(self, table: str) -> str:
@@ -94,12 +99,12 @@ class CatalogStore:
             raise UserError(f"{table}: no column {unknown[0]!r}; it has: {', '.join(known)}")
         if not names:
             raise ValueError("no columns to read")
-        statement = f"SELECT {_listed(names)} FROM {self.full_name(table)}{at}"
+        statement = f"SELECT {sql.listed(names)} FROM {self.full_name(table)}{at}"
         if filter:
             statement += f" WHERE {sql.condition(filter)}"
         key = [name for name in properties.get(KEY_PROPERTY, "").split(",") if name in known]
         if key:
-            statement += f" ORDER BY {_listed(key)}"
+            statement += f" ORDER BY {sql.listed(key)}"
         return from_arrow(_stored(self.engine.query(statement)))
 
     def replace(
@@ -117,14 +122,14 @@ class CatalogStore:
                     with self.engine.staged(rows) as relation:
                         # One commit that keeps comments, grants and history.
                         self._write(
-                            f"INSERT OVERWRITE {name} SELECT {_listed(rows.column_names)} FROM {relation}", table
+                            f"INSERT OVERWRITE {name} SELECT {sql.listed(rows.column_names)} FROM {relation}", table
                         )
                 return self._version(table)
         with self.engine.staged(rows) as relation:
-            chosen = ", ".join(
-                f"CAST({sql.quoted(f.name)} AS {sql.sql_type(f.type)}) AS {sql.quoted(f.name)}" for f in rows.schema
+            self._write(
+                f"CREATE OR REPLACE TABLE {name} {_properties(key)} AS SELECT {sql.casts(rows.schema)} FROM {relation}",
+                table,
             )
-            self._write(f"CREATE OR REPLACE TABLE {name} {_properties(key)} AS SELECT {chosen} FROM {relation}", table)
         for field in rows.schema:
             if said := (field.metadata or {}).get(b"comment"):
                 comment = sql.literal(said.decode())
@@ -210,13 +215,8 @@ class CatalogStore:
         return pa.schema([field for field in whole if field.name not in made])
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(sql.quoted(name) for name in names)
-
-
 def _properties(key: Sequence[str]) -> str:
-    told = {FEED: "true", **({KEY_PROPERTY: ",".join(key)} if key else {})}
-    return f"TBLPROPERTIES ({', '.join(f'{sql.literal(k)} = {sql.literal(v)}' for k, v in told.items())})"
+    return sql.properties({FEED: "true", **({KEY_PROPERTY: ",".join(key)} if key else {})})
 
 
 def _stored(rows: pa.Table) -> pa.Table:

@@ -97,6 +97,10 @@ def test_the_ad_hoc_step_fills_a_table_with_the_same(ran: SimpleNamespace) -> No
     assert set(ran.table["run_id"]) == {"r2"}
 
 
+def test_the_engine_of_a_catalog_stages_rows_and_tells_faults_apart(ran: SimpleNamespace) -> None:
+    assert ran.told["staged"] and ran.told["faults"] == ["MissingTableError", "RuntimeError"]
+
+
 def test_missing_columns_count_as_missing_values(ran: SimpleNamespace) -> None:
     few = ran.source[ran.source["source_id"].isin(ran.few["source_id"])].reset_index(drop=True)
     blank = few.assign(**{c: None for c in SOURCE.columns if c not in (*KEY, "name")})
@@ -188,7 +192,8 @@ def test_merging_twice_changes_nothing(matcher: Matcher, reference: pd.DataFrame
         None,
     ]
     tables = {"one": to_arrow(first, on_spark.RESULT_SCHEMA), "two": to_arrow(later, on_spark.RESULT_SCHEMA)}
-    statement = on_spark.merge_statement("results", "news", ignore=("run_id", "matched_at", "evidence"))
+    written = on_spark.merge_statement("results", "news", ignore=("run_id", "matched_at", "evidence"))
+    (statement,) = pytest.importorskip("sqlglot").transpile(written, read="databricks", write="duckdb")
     with duckdb.connect() as base:
         base.register("start", tables["one"].slice(0, 30))
         base.execute("CREATE TABLE results AS SELECT * FROM start")

@@ -11,9 +11,13 @@ import os
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from em_core import spark as on_spark
 from em_core.errors import UserError
 from em_core.steps import table
+from em_core.storage.arrow import from_arrow, to_arrow
+from em_core.storage.engines import SparkEngine
 
 
 def main() -> None:
@@ -54,7 +58,21 @@ def main() -> None:
     source.createOrReplaceTempView("feed")
     table.main(["--source", "feed", "--output", "found.results", "--matcher", str(arguments.matcher), "--run-id", "r2"])
     write("table", session.table("found.results"))
+    # Where the statements of a catalog run.
+    engine, rows = SparkEngine(session), to_arrow(pd.read_parquet(arguments.source).head(5))
+    with engine.staged(rows) as relation:
+        back = engine.query(f"SELECT * FROM {relation} ORDER BY source_id")
+        nothing = engine.query(f"SELECT * FROM {relation} LIMIT 0")
+    faults = []
+    for statement in (f"SELECT * FROM {relation}", "SELEC 1"):
+        try:
+            engine.query(statement)
+        except (UserError, RuntimeError) as error:
+            faults.append(type(error).__name__)
     told: dict[str, object] = {
+        "staged": from_arrow(back).equals(from_arrow(rows.sort_by("source_id")))
+        and nothing.schema.names == rows.schema.names,
+        "faults": faults,
         "kind": type(source).__module__,
         "repeated": on_spark.repeated_keys(source.union(source.limit(2))),
     }

@@ -74,7 +74,10 @@ class Warehouse:
         if found := _HISTORY.fullmatch(statement):
             table = self._known(sqlglot.to_table(found[1], dialect="databricks"))
             versions = list(range(table.version, -1, -1))
-            return pa.table({"version": pa.array(versions[:1] if found[2] else versions, pa.int64())})
+            shown = versions[:1] if found[2] else versions
+            metrics = pa.array([[("numOutputRows", "1")]] * len(shown), pa.map_(pa.string(), pa.string()))
+            job = pa.array([{"jobId": "1"}] * len(shown), pa.struct([("jobId", pa.string())]))
+            return pa.table({"version": pa.array(shown, pa.int64()), "job": job, "operationMetrics": metrics})
         if found := _PROPERTIES.fullmatch(statement):
             told = self._known(sqlglot.to_table(found[1], dialect="databricks")).properties
             return pa.table(

@@ -101,7 +101,11 @@ def test_the_candidate_index_finds_the_same_through_it(make: Any, candidates: Ca
 
 
 def test_only_what_changed_goes_over_the_wire(
-    make: Any, standing_in: tuple[Workspace, Any], candidates: CandidateIndex, tmp_path: Path
+    make: Any,
+    standing_in: tuple[Workspace, Any],
+    candidates: CandidateIndex,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert candidates.vector is not None
     remote, state = make(candidates.vector.facts.dimensions), tmp_path / "state.parquet"
@@ -119,8 +123,16 @@ def test_only_what_changed_goes_over_the_wire(
     names = int((changed.reference["entity_id"].to_numpy()[changed.owner] == moved).sum())
     assert done == {"written": names, "deleted": len(gone), "unchanged": len(changed.owner) - names}
     assert remote.rows() == len(changed.owner)
-    # An index that was lost gets everything again.
+    # A state of another index says nothing about this one.
+    known = pd.read_parquet(state)
+    known.assign(index="main.matching.other").to_parquet(state)
+    assert bring_up_to_date(remote, changed, state)["written"] == len(changed.owner)
+    # An index that was lost gets everything again, also if the first try is cut off.
     standing_in[0].endpoints.indexes.clear()
+    monkeypatch.setattr(AiSearchIndex, "upsert", lambda *_: (_ for _ in ()).throw(UserError("cut off")))
+    with pytest.raises(UserError, match="cut off"):
+        bring_up_to_date(remote, changed, state)
+    monkeypatch.undo()
     assert bring_up_to_date(remote, changed, state)["written"] == len(changed.owner)
 
 

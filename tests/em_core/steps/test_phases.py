@@ -126,14 +126,12 @@ def test_from_files_to_published_results(run: Callable[..., dict[str, Any]], tab
     assert list(answer.columns) == list(RESULT.columns) and answer["matcher_version"].tolist() == [
         fitted["matcher_version"]
     ]
-    # A policy that the decisions contradict stops them.
-    policy = store.read(POLICY_TABLE)
-    store.upsert(POLICY_TABLE, policy.assign(auto_threshold=2.0), key=("matcher_version", "source_system"))
-    scored = store.read(DECISION_TABLE)
-    if ((scored["stage"] == "scorer") & (scored["decision"] == "auto_match")).any():
-        with pytest.raises(SystemExit) as stop:
-            run(publish.main, "r5", "--all-feeds")
-        assert stop.value.code == 2
+    # A decision that its own policy contradicts stops them all.
+    wrong = store.read(DECISION_TABLE).head(1).assign(stage="scorer", decision="auto_match", confidence=0.01)
+    store.upsert(DECISION_TABLE, wrong, key=RESULT.key)
+    with pytest.raises(SystemExit) as stop:
+        run(publish.main, "r5", "--all-feeds")
+    assert stop.value.code == 2
 
 
 def test_a_store_is_named_by_one_text(monkeypatch: pytest.MonkeyPatch) -> None:
