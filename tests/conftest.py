@@ -6,16 +6,17 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import settings
 
-from em_core.demo.gleif import load_gleif
-from em_core.matcher import Matcher
-from em_core.schema import prepare_reference
-from em_core.settings import FitSettings
+# What is heavy is imported where it is used: the process that only hands out tests needs none of it.
+if TYPE_CHECKING:
+    from em_core.matcher import Matcher
+    from em_core.settings import FitSettings
 
 WORDS = (
     "acme alpha amber atlas baker beacon cedar cobalt coral delta eagle ember falcon forest garnet harbor iris jade "
@@ -67,14 +68,10 @@ def nothing_is_left_in_the_tree() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def reference() -> pd.DataFrame:
-    """1,500 GLEIF entities."""
-    return prepare_reference(load_gleif(1500))
-
-
-@pytest.fixture(scope="session")
 def light_settings() -> FitSettings:
     """Neither transformer: what the core alone can do, in seconds."""
+    from em_core.settings import FitSettings
+
     settings = FitSettings()
     settings.ditto.enabled = False
     settings.retrieval.encoder = None
@@ -107,6 +104,28 @@ def made_once(
 
 
 @pytest.fixture(scope="session")
+def gleif(made_once: Callable[[str, Callable[[Path], None]], Path]) -> pd.DataFrame:
+    """All GLEIF entities of the package, read once for all workers."""
+
+    from em_core.demo.gleif import read_gleif
+
+    def make(folder: Path) -> None:
+        folder.mkdir()
+        read_gleif().to_pickle(folder / "gleif.pkl")
+
+    return pd.read_pickle(made_once("gleif", make) / "gleif.pkl")
+
+
+@pytest.fixture(scope="session")
+def reference(gleif: pd.DataFrame) -> pd.DataFrame:
+    """1,500 of them."""
+    from em_core.demo.gleif import sample_gleif
+    from em_core.schema import prepare_reference
+
+    return prepare_reference(sample_gleif(gleif, 1500, seed=7))
+
+
+@pytest.fixture(scope="session")
 def matcher_folder(
     made_once: Callable[[str, Callable[[Path], None]], Path], reference: pd.DataFrame, light_settings: FitSettings
 ) -> Path:
@@ -123,6 +142,8 @@ def matcher_folder(
 @pytest.fixture(scope="session")
 def matcher(matcher_folder: Path) -> Matcher:
     """`matcher_folder`, opened."""
+    from em_core.matcher import Matcher
+
     return Matcher.load(matcher_folder)
 
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from em_core.demo.gleif import sample_gleif
 from em_core.errors import UserError
 from em_core.evaluation import evaluate
 from em_core.fit import fit
@@ -29,11 +30,9 @@ def records(rows: list[dict[str, object]]) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def noisy(reference: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def noisy(gleif: pd.DataFrame, reference: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """400 noisy records of the reference and 100 of firms outside it, with truth."""
-    from em_core.demo.gleif import load_gleif
-
-    outside = load_gleif(4000)
+    outside = sample_gleif(gleif, 4000, seed=7)
     outside = outside[~outside["entity_id"].isin(reference["entity_id"])].head(100)
     rows = pd.concat([reference.head(400), outside], ignore_index=True)
     source = perturb(rows, seed=99).assign(source_id=rows["entity_id"], source_system="feed", lei=None)

@@ -64,6 +64,8 @@ def ran(
                "--reference", folder / "reference.parquet", "--matcher", matcher_folder, "--index", small_index,
                "--out", folder]  # fmt: skip
     env = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
+    # A short life is not worth the second compiler.
+    env["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, check=False, timeout=400, env=env,
         cwd=Path(__file__).parents[2],
@@ -220,6 +222,8 @@ def test_the_served_model_is_a_spark_function(tmp_path: Path, reference: pd.Data
     command = [sys.executable, "-m", "tests.spark.udf", "--model", tmp_path / "model", "--source", tmp_path / "source.parquet",
                "--out", tmp_path / "found.parquet"]  # fmt: skip
     env = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
+    # A short life is not worth the second compiler.
+    env["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, check=False, timeout=400, env=env,
         cwd=Path(__file__).parents[2],

@@ -24,7 +24,7 @@ from em_assets.definitions import defs
 from em_assets.partitions import source_files
 from em_assets.resources import Workspace
 from em_assets.sensors import champion_changed
-from em_core.demo.feeds import write_demo
+from em_core.demo import feeds
 from em_core.deploy import MATCHER_MODEL
 from em_core.files import read_table
 from em_core.storage.names import CHANGE_TABLE, DECISION_TABLE, RESULT_TABLE
@@ -42,14 +42,17 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace]:
+def ran(tmp_path_factory: pytest.TempPathFactory, gleif: pd.DataFrame) -> Iterator[SimpleNamespace]:
     """A workspace after `fit`, and `match` of one range of three files of which one is broken."""
     root = tmp_path_factory.mktemp("operations")
     landing = root / "landing"
-    write_demo(landing, root / "reference" / "reference.parquet", root / "labels" / "truth.csv", 800, 320, 320)
-    (landing / BROKEN).write_text("id,job\n1,x\n")
     (root / "settings.yaml").write_text(SETTINGS % 40)
     with pytest.MonkeyPatch.context() as patch, dg.instance_for_test() as instance:
+        patch.setattr(feeds, "read_gleif", lambda: gleif)
+        feeds.write_demo(
+            landing, root / "reference" / "reference.parquet", root / "labels" / "truth.csv", 800, 320, 320
+        )
+        (landing / BROKEN).write_text("id,job\n1,x\n")
         patch.setenv("EM_ROOT", str(root))
         patch.setenv("EM_SETTINGS", str(root / "settings.yaml"))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

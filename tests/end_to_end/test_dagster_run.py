@@ -15,7 +15,7 @@ import pytest
 from em_assets.definitions import defs
 from em_assets.partitions import source_files
 from em_assets.resources import Workspace
-from em_core.demo.feeds import write_demo
+from em_core.demo import feeds
 from em_core.storage.names import CHANGE_TABLE, REFERENCE_TABLE, RESULT_TABLE
 
 SETTINGS = """
@@ -27,14 +27,15 @@ scorer: {pair_iterations: 40, list_iterations: 40}
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterator[SimpleNamespace]:
+def ran(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path, gleif: pd.DataFrame) -> Iterator[SimpleNamespace]:
     """A workspace after the jobs `fit`, `match` (a range of two feeds) and `report`."""
     root = tmp_path_factory.mktemp("workspace")
-    made = write_demo(
-        root / "landing", root / "reference" / "reference.parquet", root / "labels" / "truth.csv", 800, 120, 120
-    )
     (root / "settings.yaml").write_text(SETTINGS % tiny_base)
     with pytest.MonkeyPatch.context() as patch, dg.instance_for_test() as instance:
+        patch.setattr(feeds, "read_gleif", lambda: gleif)
+        made = feeds.write_demo(
+            root / "landing", root / "reference" / "reference.parquet", root / "labels" / "truth.csv", 800, 120, 120
+        )
         patch.setenv("EM_ROOT", str(root))
         patch.setenv("EM_SETTINGS", str(root / "settings.yaml"))
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)

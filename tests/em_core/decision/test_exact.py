@@ -50,6 +50,18 @@ def whole_stage() -> ExactStage:
     return ExactStage.build(profile(reference), reference["aliases"])
 
 
+def outcomes(rows: list[int]) -> ExactHits:
+    """What the stage says of records that carry everything these rows of the master hold."""
+    feed = MASTER.iloc[rows].drop(columns=["entity_id", "parent_id", "aliases"])
+    feed = feed.assign(source_id=[str(i) for i in range(len(rows))])
+    return whole_stage()(profile(prepare_source(feed, system="s")))
+
+
+@cache
+def outcome_alone(row: int) -> ExactHits:
+    return outcomes([row])
+
+
 @pytest.fixture(scope="module")
 def stage() -> ExactStage:
     return whole_stage()
@@ -179,16 +191,10 @@ def test_a_hidden_entity_is_not_found(stage: ExactStage) -> None:
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.sampled_from(range(len(MASTER))), min_size=1, max_size=6))
 def test_a_record_s_outcome_does_not_depend_on_its_neighbours(rows: list[int]) -> None:
-    stage = whole_stage()
-    feed = (
-        MASTER.iloc[rows]
-        .drop(columns=["entity_id", "parent_id", "aliases"])
-        .assign(source_id=[str(i) for i in range(len(rows))])
-    )
-    whole = stage(profile(prepare_source(feed, system="s")))
+    whole = outcomes(rows)
     assert whole.ladder.shape == (len(rows), len(RUNGS))
     for position, row in enumerate(rows):
-        alone = stage(profile(prepare_source(feed.iloc[[position]], system="s")))
+        alone = outcome_alone(row)
         assert (alone.ladder[0] == whole.ladder[position]).all()
         assert (alone.state[0], alone.entity[0]) == (whole.state[position], whole.entity[position])
         assert whole.entity[position] == row or whole.state[position] == "ambiguous"

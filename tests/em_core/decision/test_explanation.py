@@ -15,7 +15,7 @@ from scipy.special import expit
 
 from em_core.console import explanation_view
 from em_core.decision.explanation import Explanation, variants
-from em_core.demo.gleif import load_gleif
+from em_core.demo.gleif import sample_gleif
 from em_core.matcher import Matcher
 from em_core.pairs.noise import perturb
 from em_core.schema import ATTRIBUTES, prepare_source
@@ -30,9 +30,9 @@ def feed(rows: list[dict[str, object]]) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def noisy(reference: pd.DataFrame) -> pd.DataFrame:
+def noisy(gleif: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
     """500 noisy records of the reference, 200 of other firms, 60 that carry another firm's LEI."""
-    outside = load_gleif(4000)
+    outside = sample_gleif(gleif, 4000, seed=7)
     outside = outside[~outside["entity_id"].isin(reference["entity_id"])].head(200)
     rows = pd.concat([reference.head(500), outside, reference.head(60)], ignore_index=True)
     source = perturb(rows, seed=3).assign(source_id=np.arange(len(rows)).astype(str), source_system="feed", lei=None)
