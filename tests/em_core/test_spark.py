@@ -36,6 +36,18 @@ def feed(reference: pd.DataFrame, rows: int, seed: int = 3) -> pd.DataFrame:
     return prepare_source(noisy.reset_index(drop=True))
 
 
+def on_its_own(module: str, *arguments: object) -> None:
+    """`tests.spark.<module>` in a process, and so a JVM, of its own."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
+    # A short life is not worth the second compiler.
+    env["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
+    command = [sys.executable, "-m", f"tests.spark.{module}", *map(str, arguments)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=400, env=env, cwd=Path(__file__).parents[2]
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+
+
 @pytest.fixture(scope="module")
 def small_index(tmp_path_factory: pytest.TempPathFactory, reference: pd.DataFrame, tiny_base: Path) -> Path:
     """An index of 50 names with an encoder."""
@@ -60,17 +72,10 @@ def ran(
     source = feed(reference, 300)
     pq.write_table(to_arrow(source), folder / "source.parquet")
     pq.write_table(to_arrow(reference[["entity_id", "name"]].head(50)), folder / "reference.parquet")
-    command = [sys.executable, "-m", "tests.spark.job", "--mode", request.param, "--source", folder / "source.parquet",
-               "--reference", folder / "reference.parquet", "--matcher", matcher_folder, "--index", small_index,
-               "--out", folder]  # fmt: skip
-    env = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
-    # A short life is not worth the second compiler.
-    env["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-    done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=400, env=env,
-        cwd=Path(__file__).parents[2],
+    on_its_own(
+        "job", "--mode", request.param, "--source", folder / "source.parquet", "--reference",
+        folder / "reference.parquet", "--matcher", matcher_folder, "--index", small_index, "--out", folder,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
     tables = {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
     told = json.loads((folder / "told.json").read_text())
     tables |= {"source": source, "matcher": Matcher.load(matcher_folder), "index": CandidateIndex.load(small_index)}
@@ -219,14 +224,13 @@ def test_the_served_model_is_a_spark_function(tmp_path: Path, reference: pd.Data
     source["aliases"] = source["aliases"].astype(object)
     pq.write_table(to_arrow(source.drop(columns="aliases")), tmp_path / "source.parquet")
     save_matcher(matcher_folder, tmp_path / "model")
-    command = [sys.executable, "-m", "tests.spark.udf", "--model", tmp_path / "model", "--source", tmp_path / "source.parquet",
-               "--out", tmp_path / "found.parquet"]  # fmt: skip
-    env = {name: value for name, value in os.environ.items() if not name.startswith("SPARK_")}
-    # A short life is not worth the second compiler.
-    env["JAVA_TOOL_OPTIONS"] = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
-    done = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, check=False, timeout=400, env=env,
-        cwd=Path(__file__).parents[2],
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-4000:]
+    on_its_own(
+        "udf",
+        "--model",
+        tmp_path / "model",
+        "--source",
+        tmp_path / "source.parquet",
+        "--out",
+        tmp_path / "found.parquet",
+    )
     same(pd.read_parquet(tmp_path / "found.parquet"), Matcher.load(matcher_folder).match(source))

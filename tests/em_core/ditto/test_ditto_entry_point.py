@@ -206,7 +206,6 @@ def test_two_processes_train_one_model(tmp_path: Path, pairs_file: Path, tiny_ba
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-@pytest.mark.slow
 def test_a_cancelled_run_leaves_its_checkpoint_alone_and_goes_on_from_there(
     tmp_path: Path,
     pairs_file: Path,

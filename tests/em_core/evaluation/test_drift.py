@@ -65,7 +65,7 @@ def test_the_same_run_is_never_its_own_baseline(tmp_path: Path) -> None:
 
 def test_small_feeds_are_not_judged_by_chance(tmp_path: Path) -> None:
     cried = 0
-    for seed in range(20):
+    for seed in range(40):
         store = DeltaStore(tmp_path / str(seed))
         measure_drift(store, results(12, 0.6, seed), "one")
         cried += measure_drift(store, results(12, 0.6, 1000 + seed), "two")[0].shifted

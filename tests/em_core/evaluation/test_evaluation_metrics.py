@@ -293,7 +293,7 @@ RECORDS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORDS, st.integers(0, 2**16))
 def test_row_order_changes_no_figure(tables, records, seed):
     results, truth = tables(records)
@@ -303,7 +303,7 @@ def test_row_order_changes_no_figure(tables, records, seed):
     assert evaluate(results, truth) == evaluate(shuffled, other)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORDS)
 def test_figures_hang_together(tables, records):
     found = evaluate(*tables(records))
@@ -323,7 +323,7 @@ def test_figures_hang_together(tables, records):
     assert found.error_counts["wrong_match"] + found.error_counts["match_of_unseen"] == wrong.labelled - wrong.right
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RECORDS)
 def test_records_without_truth_change_no_metric(tables, records):
     results, truth = tables(records)

@@ -88,7 +88,7 @@ def test_too_few_records_promote_nothing() -> None:
 def test_equal_matchers_are_rarely_told_apart() -> None:
     """The interval holds its level: of two samples of one matcher, the challenger seems better in about 1 of 40."""
     rng, won = np.random.default_rng(1), 0
-    for seed in range(60):
+    for seed in range(100):
         difference = rng.choice([-1.0, 0.0, 0.0, 1.0], size=400)
         won += compare_costs(difference, np.arange(400), 0.95, seed).high < 0
-    assert won <= 6  # 1 in 40 expected; more than 6 of 60 has a chance of 7 in 10,000
+    assert won <= 9  # 1 in 40 expected; more than 9 of 100 has a chance of 2 in 10,000
