@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from em_assets.drop import DropFolder, drop_folder
 from em_assets.launchers.base import Place
+from em_core.drop import DropFolder, drop_folder
 from em_core.errors import UserError
 from em_core.storage import ModelRegistry, TableStore
 

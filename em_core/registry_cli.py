@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Which matcher is in use, and going back to an earlier one.", no_args_is_help=True)
 DEFAULT = "sqlite:///var/mlflow/mlflow.db"
-_SQLITE = "sqlite:///"
 Uri = Annotated[
-    str, typer.Option(help="Registry: an MLflow server or sqlite file; else MLFLOW_TRACKING_URI.", show_default=DEFAULT)
+    str, typer.Option(help="MLflow: a server or a sqlite file; else MLFLOW_TRACKING_URI.", show_default=DEFAULT)
+]
+RegistryUri = Annotated[
+    str, typer.Option(help="Where models are registered if that is elsewhere: databricks-uc.", show_default=False)
+]
+Namespace = Annotated[
+    str, typer.Option(help="catalog.schema in front of the model's name in Unity Catalog.", show_default=False)
 ]
 Index = Annotated[
     Path | None, typer.Option(help="Index folder to put the champion on, such as var/models/vector_index.")
@@ -29,14 +34,12 @@ Into = Annotated[
 ]
 
 
-def _registry(uri: str) -> ModelRegistry:
-    """The registry; a sqlite file is never made by looking at it."""
+def _registry(uri: str, registry_uri: str, namespace: str) -> ModelRegistry:
+    """The registry; one in a file must be there."""
     from em_core.storage.registry import ModelRegistry
 
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT
-    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE).partition("?")[0]).is_file():
-        raise UserError(f"there is no registry at {uri}: fit through Dagster first, or name one with --tracking-uri")
-    return ModelRegistry(uri, "entity_matching")
+    return ModelRegistry(uri, "entity_matching", registry_uri=registry_uri or None, namespace=namespace).existing()
 
 
 def _deploy(registry: ModelRegistry, index: Path | None, into: Path | None) -> None:
@@ -55,12 +58,12 @@ def _together(index: Path | None, into: Path | None) -> None:
 
 
 @app.command("list")
-def list_versions(tracking_uri: Uri = "") -> None:
+def list_versions(tracking_uri: Uri = "", registry_uri: RegistryUri = "", namespace: Namespace = "") -> None:
     """All registered matchers, the newest first."""
     from em_core.deploy import MATCHER_MODEL
     from em_core.storage.registry import CHALLENGER, CHAMPION
 
-    registry = _registry(tracking_uri)
+    registry = _registry(tracking_uri, registry_uri, namespace)
     found = registry.versions(MATCHER_MODEL)
     if not found:
         raise UserError(f"no matcher is registered under {MATCHER_MODEL!r}")
@@ -80,6 +83,8 @@ def promote(
     version: Annotated[int, typer.Argument(help="Registered version, see `em registry list`.")],
     reason: Annotated[str, typer.Option(help="Why, for the record.")],
     tracking_uri: Uri = "",
+    registry_uri: RegistryUri = "",
+    namespace: Namespace = "",
     index: Index = None,
     into: Into = None,
 ) -> None:
@@ -87,7 +92,7 @@ def promote(
     from em_core.deploy import MATCHER_MODEL
 
     _together(index, into)
-    registry = _registry(tracking_uri)
+    registry = _registry(tracking_uri, registry_uri, namespace)
     known = {one.version for one in registry.versions(MATCHER_MODEL)}
     if version not in known:
         raise UserError(f"there is no version {version}; there are: {', '.join(map(str, sorted(known))) or 'none'}")
@@ -100,6 +105,8 @@ def promote(
 def rollback(
     to: Annotated[int | None, typer.Option(help="An earlier champion; else the one before this.", min=1)] = None,
     tracking_uri: Uri = "",
+    registry_uri: RegistryUri = "",
+    namespace: Namespace = "",
     index: Index = None,
     into: Into = None,
 ) -> None:
@@ -107,7 +114,7 @@ def rollback(
     from em_core.deploy import MATCHER_MODEL
 
     _together(index, into)
-    registry = _registry(tracking_uri)
+    registry = _registry(tracking_uri, registry_uri, namespace)
     found = registry.rollback(MATCHER_MODEL, to)
     typer.echo(f"Version {found.version} (matcher {found.fingerprint}) is champion again.")
     _deploy(registry, index, into)

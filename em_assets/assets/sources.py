@@ -6,9 +6,9 @@ from em_assets.assets import BRONZE, OWNERS
 from em_assets.failures import RETRY, bad_input_fails
 from em_assets.metadata import column_schema, preview, table_of
 from em_assets.partitions import source_files
-from em_assets.quarantine import quarantine
 from em_assets.resources import Workspace
 from em_assets.verdicts import contract_fault, verdict
+from em_core.quarantine import quarantine
 from em_core.schema import SOURCE
 from em_core.storage.names import SOURCE_TABLE
 

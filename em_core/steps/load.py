@@ -42,8 +42,8 @@ def feeds_parser() -> argparse.ArgumentParser:
     """The command line of `em_land_feeds`."""
     out = argparse.ArgumentParser(
         prog="em_land_feeds", allow_abbrev=False,
-        description="Feed files become rows of bronze.source_entities. A file that cannot be read is named with the reason, keeps what "
-        "it had delivered before, and does not stop the others.",
+        description="Feed files become rows of bronze.source_entities. A file that cannot be read goes to the folder "
+        "quarantine beside them, with the reason; what it had delivered before stays, and the others go on.",
     )  # fmt: skip
     add_store_arguments(out)
     out.add_argument("--landing", type=Path, required=True, metavar="FOLDER", help="folder that feeds land in")
@@ -59,10 +59,12 @@ def land_feeds(argv: Sequence[str] | None = None) -> int:
 
 
 def _land_feeds(arguments: argparse.Namespace, say: Say) -> Outcome:
+    from em_core.drop import LocalDrop
     from em_core.errors import UserError
     from em_core.feeds import land_feeds as land
     from em_core.feeds import landed_files
     from em_core.files import fingerprint_texts
+    from em_core.quarantine import quarantine
     from em_core.storage.places import open_store
 
     files = arguments.feed or landed_files(arguments.landing)
@@ -70,8 +72,9 @@ def _land_feeds(arguments: argparse.Namespace, say: Say) -> Outcome:
         raise UserError(f"{arguments.landing}: no feed has landed")
     store = open_store(arguments.tables)
     done = land(store, arguments.landing, files)
-    for reason in done.broken.values():
-        say(reason)
+    places = quarantine(store, LocalDrop(arguments.landing), done.broken, arguments.run_id)
+    for file, reason in done.broken.items():
+        say(f"{reason} (quarantined: {places[file]})")
     if not done.rows:
         raise UserError(f"no file could be read; the first: {next(iter(done.broken.values()))}")
     records = sum(done.rows.values())
@@ -79,6 +82,7 @@ def _land_feeds(arguments: argparse.Namespace, say: Say) -> Outcome:
         "files": len(done.rows),
         "records": records,
         "broken": done.broken,
+        "quarantined": places,
         "without_name": done.without_name,
         **done.counts,
     }

@@ -44,7 +44,7 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
     from em_core.storage.names import EVALUATION_TABLE
     from em_core.storage.places import open_store
 
-    store, registry = open_store(arguments.tables), registry_of(arguments)
+    store, registry = open_store(arguments.tables), registry_of(arguments).existing()
     metrics: dict[str, float] = {}
     if arguments.rollback:
         verdict = f"rolled back to version {registry.rollback(MATCHER_MODEL).version}"

@@ -34,7 +34,7 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
     from em_core.serving.deployment import EndpointSettings, deploy_endpoint
     from em_core.workspace import workspace_client
 
-    found = registry_of(arguments).must_get(MATCHER_MODEL, arguments.alias)
+    found = registry_of(arguments).existing().must_get(MATCHER_MODEL, arguments.alias)
     settings = EndpointSettings(
         name=arguments.endpoint,
         model=found.name,

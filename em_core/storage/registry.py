@@ -150,6 +150,14 @@ class ModelRegistry:
     def __repr__(self) -> str:
         return f"ModelRegistry({redact(self.tracking_uri)!r}, {self.experiment!r})"
 
+    def existing(self) -> ModelRegistry:
+        """This registry, for those who only look: a sqlite file is never made by looking at it. Raises `UserError` if it is not there."""
+        if self.tracking_uri.startswith(_SQLITE) and not _database(self.tracking_uri).is_file():
+            raise UserError(
+                f"there is no registry at {self.tracking_uri}: fit a matcher first, or name one with --tracking-uri"
+            )
+        return self
+
     @contextmanager
     def start_run(self, name: str, tags: Mapping[str, str] | None = None) -> Iterator[TrackedRun]:
         """A run for the length of the block: FINISHED at its end, FAILED (and raised on) by an exception in it."""
@@ -274,7 +282,7 @@ class ModelRegistry:
         client = self._open()
         with _failures(self.tracking_uri):
             client.set_registered_model_alias(self._full(name), CHAMPION, str(history[-1]))
-            client.set_registered_model_tag(name, _HISTORY, json.dumps(history[-_REMEMBERED:]))
+            client.set_registered_model_tag(self._full(name), _HISTORY, json.dumps(history[-_REMEMBERED:]))
 
     def tag(self, name: str, version: int, tags: Mapping[str, str]) -> None:
         """Write tags to a version."""

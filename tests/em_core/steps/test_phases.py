@@ -16,7 +16,14 @@ from em_core.errors import UserError
 from em_core.schema import RESULT
 from em_core.steps import feeds, fit, index, load, pairs, promote, publish, setup
 from em_core.storage import ModelRegistry, TableStore
-from em_core.storage.names import COST_TABLE, DECISION_TABLE, EVALUATION_TABLE, POLICY_TABLE, RESULT_TABLE
+from em_core.storage.names import (
+    COST_TABLE,
+    DECISION_TABLE,
+    EVALUATION_TABLE,
+    POLICY_TABLE,
+    QUARANTINE_TABLE,
+    RESULT_TABLE,
+)
 from em_core.storage.places import open_store
 from tests.workspace.server import Workspace, serve
 
@@ -89,6 +96,11 @@ def test_from_files_to_published_results(run: Callable[..., dict[str, Any]], tab
     assert loaded["entities"] == loaded["came"] == 900 and loaded["gone"] == 0
     landed = run(load.land_feeds, "r1", "--landing", home / "landing")
     assert landed["records"] == 80 and list(landed["broken"]) == ["broken.csv"]
+    assert (home / "landing" / "quarantine" / "broken.csv").is_file(), "a broken file does not come back each night"
+    (told,) = store.read(QUARANTINE_TABLE).to_dict("records")
+    assert (told["source_file"], told["run_id"]) == ("broken.csv", "r1")
+    assert told["reason"] == landed["broken"]["broken.csv"]
+    assert told["place"] == landed["quarantined"]["broken.csv"]
     assert run(index.main, "r1", "--output-path", models / "index", *config)["entities"] == 900
     # Phase 2, without the transformer
     made = run(

@@ -121,6 +121,26 @@ def test_register_is_idempotent_and_aliases_move(registry: ModelRegistry, folder
     assert len(client(registry).search_model_versions("name = 'companies'")) == 2
 
 
+def test_a_namespace_stands_before_the_name_of_the_model(registry: ModelRegistry, folder: Path) -> None:
+    named = ModelRegistry(registry.tracking_uri, "matching", namespace="main.matching")
+    versions = []
+    for content in ("1", "2"):
+        (folder / "manifest.json").write_text(content)
+        with named.start_run("fit") as run:
+            versions.append(named.register("scoped", folder, run=run).version)
+        named.promote("scoped", versions[-1])
+    assert named.champions("scoped") == versions == [1, 2] and registry.champions("scoped") == []
+    assert named.rollback("scoped").uri == "models:/main.matching.scoped/1"
+
+
+def test_looking_at_a_registry_does_not_make_it(registry: ModelRegistry, tmp_path: Path) -> None:
+    assert registry.existing() is registry
+    absent = tmp_path / "absent.db"
+    with pytest.raises(UserError, match="there is no registry at sqlite"):
+        ModelRegistry(f"sqlite:///{absent}", "matching").existing()
+    assert not absent.exists()
+
+
 def test_a_given_fingerprint_decides_what_is_equal(registry: ModelRegistry, folder: Path) -> None:
     with registry.start_run("fit") as run:
         first = registry.register("by mark", folder, run=run, fingerprint="f1", alias=None)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pandas as pd
 
-from em_assets.drop import DropFolder
+from em_core.drop import DropFolder
 from em_core.storage import TableStore
 from em_core.storage.names import QUARANTINE_TABLE
 

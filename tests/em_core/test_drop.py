@@ -10,9 +10,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from em_assets.drop import DropFolder, LocalDrop, VolumeDrop, drop_folder
 from em_assets.resources import Workspace
 from em_assets.sensors import landed_files
+from em_core.drop import DropFolder, LocalDrop, VolumeDrop, drop_folder
 from em_core.errors import UserError
 from em_core.feeds import read_feed
 from tests.workspace.server import Workspace as StandIn
