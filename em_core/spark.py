@@ -8,6 +8,7 @@ access mode, on serverless compute and through Spark Connect. The wheel must be 
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -249,6 +250,8 @@ def _undigested(matcher: Matcher, frame: pd.DataFrame, run_id: str, error: Excep
 @lru_cache(maxsize=1)
 def open_matcher(folder: str) -> Matcher:
     """The matcher of this worker process, opened once. From a mounted store it is copied to the machine's disk first, by one worker."""
+    # A worker for each core: threads of their own would only stand in each other's way. Read by libraries that load from here on.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     from em_core.matcher import Matcher
 
     return Matcher.load(_near(Path(folder)) if folder.startswith(_REMOTE) else folder)

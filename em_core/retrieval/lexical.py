@@ -77,18 +77,16 @@ class LexicalIndex:
             self.vectorizer.transform(texts).tocsr(), weighted_pairs(word_pairs(texts), self.pair_rarity)
         )
 
-    def search(
-        self, queries: EncodedTexts, k: int, budget: int | None = None, threads: int = 2
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def search(self, queries: EncodedTexts, k: int, budget: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The k best rows of each query as (query, row) positions, sorted by query and falling cosine; see `look_up`."""
-        query, row, cosine = self.look_up(queries, k, budget, threads)
+        query, row, cosine = self.look_up(queries, k, budget)
         # Rounded, so that last bits cannot reorder ties.
         order = np.lexsort((row, -cosine.round(5), query))
         order = order[place_in_run(query[order]) < k]
         return query[order], row[order]
 
     def look_up(
-        self, queries: EncodedTexts, k: int, budget: int | None = None, threads: int = 2
+        self, queries: EncodedTexts, k: int, budget: int | None = None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Up to three times k rows for each query: (query, row) positions, sorted, and their exact cosines.
 
@@ -97,11 +95,11 @@ class LexicalIndex:
         Rows that share no n-gram are left out; ties go to the smaller row.
         """
         if budget is None:
-            query, row = best_rows(queries.ngrams, self.postings[: self.matrix.shape[1]], k * _OVERFETCH, threads)
+            query, row = best_rows(queries.ngrams, self.postings[: self.matrix.shape[1]], k * _OVERFETCH)
         else:
             stacked = sp.hstack([queries.ngrams, queries.pairs], format="csr")
             rarest = rarest_columns(stacked, np.diff(self.postings.indptr), budget, _FEWEST)
-            query, row = best_rows(rarest, self.postings, k * _OVERFETCH, threads)
+            query, row = best_rows(rarest, self.postings, k * _OVERFETCH)
         order = np.lexsort((row, query))
         query, row = query[order], row[order]
         cosine = self.cosines(queries, query, row)

@@ -6,6 +6,8 @@ import numpy as np
 import scipy.sparse as sp
 from sparse_dot_topn import sp_matmul_topn
 
+from em_core.threads import threads
+
 # Cells of the dense block that the queries' weights are spread into (float32: 32 MB).
 _CELLS = 8_000_000
 
@@ -37,7 +39,7 @@ def rarest_columns(queries: sp.csr_matrix, postings: np.ndarray, budget: int, fe
     return sp.csr_matrix((queries.data[kept], queries.indices[kept], indptr), shape=queries.shape)
 
 
-def best_rows(queries: sp.csr_matrix, columns: sp.csr_matrix, k: int, threads: int) -> tuple[np.ndarray, np.ndarray]:
+def best_rows(queries: sp.csr_matrix, columns: sp.csr_matrix, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The k columns of the product `queries` (n, v) x `columns` (v, d) with the greatest values, for each row.
 
     Returns (query, column) positions, sorted by query and falling value; columns that share nothing are left out. Ties go to the smaller
@@ -45,7 +47,7 @@ def best_rows(queries: sp.csr_matrix, columns: sp.csr_matrix, k: int, threads: i
     """
     if not columns.shape[1] or not queries.nnz:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    best = sp_matmul_topn(queries, columns, top_n=min(k + 1, columns.shape[1]), sort=True, n_threads=threads)
+    best = sp_matmul_topn(queries, columns, top_n=min(k + 1, columns.shape[1]), sort=True, n_threads=threads())
     query, column, value = row_of(best), best.indices.astype(np.int64), best.data
     order = np.lexsort((column, -value, query))
     query, column, value = query[order], column[order], value[order]

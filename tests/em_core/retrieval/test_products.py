@@ -24,7 +24,9 @@ def matrices(seed: int, queries: int, rows: int, columns: int) -> tuple[np.ndarr
 @given(st.integers(0, 10**6), st.integers(0, 5), st.integers(1, 80), st.integers(1, 12))
 def test_best_rows_with_ties_by_position(seed: int, n: int, d: int, k: int) -> None:
     left, right = matrices(seed, n, d, 10)
-    query, row = best_rows(sp.csr_matrix(left), sp.csr_matrix(right.T), k, threads=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "2")
+        query, row = best_rows(sp.csr_matrix(left), sp.csr_matrix(right.T), k)
     product = left @ right.T
     for i in range(n):
         best = [j for j in np.lexsort((np.arange(d), -product[i])) if product[i, j] > 0][:k]
