@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
     from em_core.matcher import Matcher
-    from em_core.retrieval.index import CandidateIndex
 
 log = logging.getLogger(__name__)
 # Places that are mounted over a network: mapped pages would be fetched one by one.
@@ -151,35 +150,6 @@ def candidates(source: DataFrame, matcher: Path | str, best: int = 10) -> DataFr
     return contract(source).mapInArrow(work, ddl(CANDIDATE_SCHEMA))
 
 
-def embed(names: DataFrame, index: Path | str, *, key: str = "entity_id", name: str = "name") -> DataFrame:
-    """(key, vector array<float> of unit length) for each name, by the encoder of an index folder and in the spelling that it compares.
-
-    Where a name has nothing to encode, the vector is null. Raises `UserError` in the task if the index has no encoder.
-    """
-    from pyspark.sql import functions as f
-
-    schema = pa.schema([(key, pa.string()), ("vector", pa.list_(pa.float32()))])
-
-    def work(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        from em_core.text.profile import profile
-
-        encoder = _open_index(str(index)).encoder
-        if encoder is None:
-            raise UserError(f"{index}: the index was built without an encoder")
-        for frame in _frames(batches):
-            records = pd.DataFrame(dict.fromkeys(SOURCE.columns), index=frame.index, dtype=object).assign(
-                name=frame[name]
-            )
-            texts = profile(records)["search"].to_numpy(dtype=object)
-            vectors = encoder.encode(texts)
-            cells = [vector if text else None for vector, text in zip(vectors, texts, strict=True)]
-            arrays = [pa.array(frame[key], pa.string()), pa.array(cells, pa.list_(pa.float32()))]
-            yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-    chosen = names.select(f.col(key).cast("string").alias(key), f.col(name).cast("string").alias(name))
-    return chosen.mapInArrow(work, ddl(schema))
-
-
 def merge_statement(table: str, view: str, key: Sequence[str] = RESULT.key, ignore: Sequence[str] = ()) -> str:
     """SQL that brings `table` up to date with the rows of `view`; run twice it changes nothing.
 
@@ -255,13 +225,6 @@ def open_matcher(folder: str) -> Matcher:
     from em_core.matcher import Matcher
 
     return Matcher.load(_near(Path(folder)) if folder.startswith(_REMOTE) else folder)
-
-
-@lru_cache(maxsize=1)
-def _open_index(folder: str) -> CandidateIndex:
-    from em_core.retrieval.index import CandidateIndex
-
-    return CandidateIndex.load(Path(folder))
 
 
 def _near(folder: Path, disk: Path | None = None) -> Path:

@@ -21,6 +21,7 @@ from em_core.retrieval.faiss_types import Kind, cheap
 from em_core.retrieval.folder import MANIFEST, StoredTable, check_manifest, list_files, read_reference
 from em_core.retrieval.fusion import best_of, fused, ranked, shared_keys
 from em_core.retrieval.keys import KEYS, KeyCode, KeyTable, key_check, names_of_keys
+from em_core.retrieval.known import KnownVectors
 from em_core.retrieval.lexical import EncodedTexts, LexicalIndex, ngram_settings
 from em_core.retrieval.vectors import VectorIndex
 from em_core.schema import REFERENCE, check_contract
@@ -119,8 +120,17 @@ class CandidateIndex:
     _checked: bool = field(default=False, repr=False)
 
     @classmethod
-    def build(cls, reference: pd.DataFrame, settings: RetrievalSettings, progress: bool = False) -> CandidateIndex:
-        """Index a prepared reference (see `em_core.schema.prepare_reference`)."""
+    def build(
+        cls,
+        reference: pd.DataFrame,
+        settings: RetrievalSettings,
+        progress: bool = False,
+        known: KnownVectors | None = None,
+    ) -> CandidateIndex:
+        """Index a prepared reference (see `em_core.schema.prepare_reference`).
+
+        `known`: vectors that the settings' encoder made before. Raises `UserError` if another one made them.
+        """
         profiled = profile(reference)
         names = _names(profiled, reference)
         documents = names["search"].to_numpy(dtype=object)
@@ -129,6 +139,8 @@ class CandidateIndex:
         encoder = vector = None
         if settings.encoder is not None:
             encoder = make_encoder(settings.encoder, documents, progress)
+            if known is not None:
+                encoder = known.before(encoder)
             vectors = encoder.encode(documents, progress)
             # Vectors that are never searched need no FAISS index.
             kind: Kind = settings.vector_index if _proposals(settings, *vectors.shape) else "flat"

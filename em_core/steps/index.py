@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from em_core.retrieval.index import CandidateIndex, RetrievalSettings
+    from em_core.retrieval.known import KnownVectors
 
 
 def parser() -> argparse.ArgumentParser:
@@ -28,6 +29,12 @@ def parser() -> argparse.ArgumentParser:
         help="index folder; an older index is brought up to date",
     )
     add("--config", type=optional_path, metavar="FILE", help="YAML file with settings; see docs/operations.md")
+    add(
+        "--vectors",
+        type=optional_path,
+        metavar="FOLDER",
+        help="what em_embed_reference wrote: names that have a vector there are not encoded here",
+    )
     add("--anew", action="store_true", help="build from nothing even where an older index could be changed")
     return out
 
@@ -38,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
+    from em_core.errors import UserError
     from em_core.retrieval.index import CandidateIndex
+    from em_core.retrieval.known import KnownVectors
     from em_core.settings import load_settings
     from em_core.storage.names import REFERENCE_TABLE
     from em_core.storage.places import open_store
@@ -46,12 +55,17 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
     settings = load_settings(arguments.config).retrieval
     store = open_store(arguments.tables)
     reference = store.read(REFERENCE_TABLE)
+    known = None
+    if arguments.vectors is not None:
+        if settings.encoder is None:
+            raise UserError(f"--vectors {arguments.vectors}: the settings name no encoder (retrieval.encoder)")
+        known = KnownVectors.load(arguments.vectors)
     folder: Path = arguments.output_path
-    index = None if arguments.anew else changed_index(folder, reference, settings, say)
+    index = None if arguments.anew else changed_index(folder, reference, settings, say, known)
     how = "changed"
     if index is None:
         say(f"indexing {len(reference):,} entities")
-        index, how = CandidateIndex.build(reference, settings, progress=True), "built anew"
+        index, how = CandidateIndex.build(reference, settings, progress=True, known=known), "built anew"
     index.save(folder)
     size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
     return Outcome(
@@ -72,7 +86,11 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
 
 
 def changed_index(
-    folder: Path, reference: pd.DataFrame, settings: RetrievalSettings, say: Say
+    folder: Path,
+    reference: pd.DataFrame,
+    settings: RetrievalSettings,
+    say: Say,
+    known: KnownVectors | None = None,
 ) -> CandidateIndex | None:
     """The index in `folder` with the rows of `reference`; None where it has to be built.
 
@@ -102,6 +120,8 @@ def changed_index(
     if (index.changed + moved) / max(1, index.learned) > settings.refit_share:
         return None
     say(f"{int(added.sum()):,} entities came, {len(removed):,} went, {int(updated.sum()):,} changed")
+    if known is not None and index.encoder is not None:
+        index.encoder = known.before(index.encoder)
     if updated.any():
         index.update(reference[updated].reset_index(drop=True))
     if removed:

@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from em_core.steps.on_spark import check_table_name, read_table, spark_cores, spark_session
 from em_core.steps.step import Outcome, Say, run_step
-
-if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
-
-_TABLE = re.compile(r"(\w+\.){0,2}\w+")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,22 +40,13 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
     from em_core.errors import UserError
     from em_core.spark import match, merge_statement, repeated_keys
 
-    for flag, table in (("--source", arguments.source), ("--output", arguments.output)):
-        if not _TABLE.fullmatch(table):
-            raise UserError(
-                f"{flag} {table!r} is no table name: letters, digits and _, up to three parts with dots between"
-            )
-    try:
-        from pyspark.sql import SparkSession
-    except ImportError:
-        raise UserError("there is no Spark here") from None
-    spark = SparkSession.builder.getOrCreate()
-    if not spark.catalog.tableExists(arguments.source):
-        raise UserError(f"there is no table {arguments.source}")
-    source = spark.read.table(arguments.source)
+    check_table_name("--source", arguments.source)
+    check_table_name("--output", arguments.output)
+    spark = spark_session()
+    source = read_table(spark, arguments.source)
     if repeated := repeated_keys(source):
         raise UserError(f"{arguments.source}: the key {repeated[0]} is there more than once")
-    records, cores = source.count(), arguments.cores or _cores(spark)
+    records, cores = source.count(), arguments.cores or spark_cores(spark)
     say(f"matching {records:,} records on {cores} cores")
     results = match(source, arguments.matcher, run_id=arguments.run_id, records=records, cores=cores)
     if not spark.catalog.tableExists(arguments.output):
@@ -72,14 +57,6 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
     written = spark.read.table(arguments.output).where(f"run_id = '{arguments.run_id}'")
     decisions = {row["decision"]: row["count"] for row in written.groupBy("decision").count().collect()}
     return Outcome(arguments.run_id, {"records": records, "output": arguments.output, "decided_by_this_run": decisions})
-
-
-def _cores(spark: SparkSession) -> int:
-    """What the session says; a guess of 8 where it says nothing, as on serverless compute: it sizes partitions, no more."""
-    try:
-        return max(1, int(spark.conf.get("spark.default.parallelism", "8") or 8))
-    except ValueError:
-        return 8
 
 
 if __name__ == "__main__":

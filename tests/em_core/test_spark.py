@@ -21,6 +21,8 @@ from em_core.errors import UserError
 from em_core.matcher import Matcher
 from em_core.pairs.noise import perturb
 from em_core.retrieval.index import CandidateIndex, RetrievalSettings
+from em_core.retrieval.known import KnownVectors
+from em_core.retrieval.transformer import TransformerEncoder
 from em_core.schema import RESULT, SOURCE, prepare_source
 from em_core.storage.arrow import to_arrow
 
@@ -48,21 +50,13 @@ def on_its_own(module: str, *arguments: object) -> None:
     assert done.returncode == 0, done.stderr[-4000:]
 
 
-@pytest.fixture(scope="module")
-def small_index(tmp_path_factory: pytest.TempPathFactory, reference: pd.DataFrame, tiny_base: Path) -> Path:
-    """An index of 50 names with an encoder."""
-    folder = tmp_path_factory.mktemp("indexes") / "small"
-    CandidateIndex.build(reference.head(50), RetrievalSettings(encoder=f"static:{tiny_base}")).save(folder)
-    return folder
-
-
 @pytest.fixture(scope="module", params=[pytest.param("classic", marks=pytest.mark.slow), "connect"])
 def ran(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
     reference: pd.DataFrame,
     matcher_folder: Path,
-    small_index: Path,
+    tiny_base: Path,
 ) -> SimpleNamespace:
     """What `tests.spark.job` wrote: one process and one kind of session each."""
     pytest.importorskip("pyspark")
@@ -71,14 +65,16 @@ def ran(
     folder = tmp_path_factory.mktemp(request.param)
     source = feed(reference, 300)
     pq.write_table(to_arrow(source), folder / "source.parquet")
-    pq.write_table(to_arrow(reference[["entity_id", "name"]].head(50)), folder / "reference.parquet")
+    master = reference.head(50).copy()
+    master["aliases"] = [["Other Trading House"], ["First Alias", "Second Alias"], *master["aliases"].iloc[2:]]
+    pq.write_table(to_arrow(master), folder / "reference.parquet")
     on_its_own(
         "job", "--mode", request.param, "--source", folder / "source.parquet", "--reference",
-        folder / "reference.parquet", "--matcher", matcher_folder, "--index", small_index, "--out", folder,
+        folder / "reference.parquet", "--matcher", matcher_folder, "--encoder", tiny_base, "--out", folder,
     )  # fmt: skip
     tables = {path.stem: pd.read_parquet(path) for path in folder.glob("*.parquet")}
     told = json.loads((folder / "told.json").read_text())
-    tables |= {"source": source, "matcher": Matcher.load(matcher_folder), "index": CandidateIndex.load(small_index)}
+    tables |= {"source": source, "matcher": Matcher.load(matcher_folder), "folder": folder, "master": master}
     return SimpleNamespace(mode=request.param, told=told, **tables)
 
 
@@ -124,15 +120,17 @@ def test_candidates_are_mined_as_the_engine_ranks_them(ran: SimpleNamespace) -> 
     np.testing.assert_array_equal(found["probability"], expected["probability"])
 
 
-def test_vectors_are_those_of_the_index(ran: SimpleNamespace) -> None:
-    index = ran.index
-    by_id = dict(zip(ran.vectors["entity_id"], ran.vectors["vector"], strict=True))
-    assert len(by_id) == 50
-    names = index.reference.head(50)
-    texts = index.profile.head(50)["search"].to_numpy(dtype=object)
-    expected = index.encoder.encode(texts)
-    for entity, vector in zip(names["entity_id"], expected, strict=True):
-        np.testing.assert_allclose(by_id[entity], vector, atol=1e-6)
+def test_an_index_of_vectors_from_spark_is_the_one_built_here(
+    ran: SimpleNamespace, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = RetrievalSettings(encoder=str(tiny_base))
+    here = CandidateIndex.build(ran.master, settings)
+    known = KnownVectors.load(ran.folder / "vectors")
+    monkeypatch.setattr(TransformerEncoder, "encode", None)  # nothing is left to encode
+    there = CandidateIndex.build(ran.master, settings, known=known)
+    assert len(known.texts) == len(set(known.texts)) == len(there.vector) > 50
+    np.testing.assert_allclose(there.vector.vectors(), here.vector.vectors(), atol=1e-3)
+    assert there.encoder_fingerprint == here.encoder_fingerprint
 
 
 def test_repeated_keys_are_found(ran: SimpleNamespace) -> None:

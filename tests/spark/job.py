@@ -1,6 +1,6 @@
 """Matches a table on Spark in a process of its own, by the classic way or through Spark Connect, and writes what came out.
 
-python -m tests.spark.job --mode connect --source feed.parquet --reference master.parquet --matcher FOLDER --index FOLDER --out FOLDER
+python -m tests.spark.job --mode connect --source feed.parquet --reference master.parquet --matcher FOLDER --encoder FOLDER --out FOLDER
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pandas as pd
 
 from em_core import spark as on_spark
 from em_core.errors import UserError
-from em_core.steps import table
+from em_core.steps import table, vectors
 from em_core.storage.arrow import from_arrow, to_arrow
 from em_core.storage.engines import SparkEngine
 
@@ -24,7 +24,7 @@ def main() -> None:
     """Run the job."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mode", choices=("classic", "connect"), required=True)
-    for name in ("source", "reference", "matcher", "index", "out"):
+    for name in ("source", "reference", "matcher", "encoder", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     arguments = parser.parse_args()
     os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -52,7 +52,11 @@ def main() -> None:
         on_spark.match(source.select("source_system", "source_id", "name").limit(20), arguments.matcher, run_id="r1"),
     )
     write("candidates", on_spark.candidates(source, arguments.matcher, best=3))
-    write("vectors", on_spark.embed(session.read.parquet(str(arguments.reference)), arguments.index))
+    # Twice: the second run embeds what the first had not.
+    for rows in (30, 50):
+        session.read.parquet(str(arguments.reference)).limit(rows).createOrReplaceTempView("master")
+        where = ["--output-path", str(arguments.out / "vectors"), "--encoder", str(arguments.encoder)]
+        vectors.main(["--reference", "master", *where])
     # The entry point of the ad-hoc job, into a table that is not there yet.
     session.sql(f"CREATE DATABASE found LOCATION '{arguments.out / 'found'}'")
     source.createOrReplaceTempView("feed")
