@@ -70,6 +70,8 @@ class OpenVinoRuntime:
         self._streams = min(2, threads)
         options = {
             "PERFORMANCE_HINT": "THROUGHPUT",
+            # Every process would pin its threads to the same first cores: two workers of a machine shared one.
+            "ENABLE_CPU_PINNING": False,
             "NUM_STREAMS": self._streams,
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": "bf16"
