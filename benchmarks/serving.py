@@ -1,8 +1,9 @@
 """One record at a time: start of the served model, and how long an answer takes, alone and with many asking at once.
 
-    python benchmarks/serving.py --matcher var/models/champion [--requests 500] [--at-once 1 8 32]
+    python benchmarks/serving.py --matcher var/models/champion [--gleif 399203] [--requests 500] [--at-once 1 8 32]
 
-Logs the matcher as an MLflow model into a temporary store, serves it with `mlflow models serve` and asks it over HTTP.
+With --gleif the matcher is put on a reference of so many GLEIF entities first, as a deployment on a newer reference does. Logs the
+matcher as an MLflow model into a temporary store, serves it with `mlflow models serve` and asks it over HTTP.
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from pathlib import Path
 import mlflow
 import numpy as np
 
-from em_core.matcher import Matcher
+from em_core.demo.gleif import load_gleif
+from em_core.matcher import Matcher, with_index
 from em_core.pairs.noise import NoiseSettings, perturb
+from em_core.retrieval.index import CandidateIndex
+from em_core.schema import prepare_reference
 from em_core.serving.log import log_matcher
 
 
@@ -90,14 +94,34 @@ def main() -> None:
     parser.add_argument("--matcher", type=Path, required=True)
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 8, 32])
+    parser.add_argument("--gleif", type=int, metavar="ROWS", help="put the matcher on so many GLEIF entities")
     arguments = parser.parse_args()
-    matcher = Matcher.load(arguments.matcher)
+    with tempfile.TemporaryDirectory(prefix="matcher-") as scratch:
+        report(
+            arguments,
+            enlarged(arguments.matcher, arguments.gleif, Path(scratch)) if arguments.gleif else arguments.matcher,
+        )
+
+
+def enlarged(folder: Path, rows: int, scratch: Path) -> Path:
+    """The matcher of a folder on an index of `rows` GLEIF entities."""
+    settings = Matcher.load(folder).engine.index.settings
+    start = time.perf_counter()
+    CandidateIndex.build(prepare_reference(load_gleif(rows)), settings, progress=True).save(scratch / "index")
+    print(f"index of {rows:,} entities built in {time.perf_counter() - start:.0f} s")
+    with_index(folder, scratch / "index", scratch / "matcher")
+    return scratch / "matcher"
+
+
+def report(arguments: argparse.Namespace, folder: Path) -> None:
+    """Serve the matcher of a folder and print the table."""
+    matcher = Matcher.load(folder)
     reference = matcher.engine.index.reference
     rows = reference.sample(arguments.requests, random_state=1).reset_index(drop=True)
     noisy = perturb(rows, 2, NoiseSettings(profile="crm"))[["name", "country"]].astype(object)
     records = noisy.where(noisy.notna(), None).to_dict("records")
     records = [record if record["name"] else {**record, "name": "Acme"} for record in records]
-    with served(arguments.matcher) as (address, started):
+    with served(folder) as (address, started):
         print(
             f"reference: {len(reference):,} entities, Ditto: {bool(matcher.manifest['ditto'])}, start-up: {started:.1f} s\n"
         )

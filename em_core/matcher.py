@@ -217,6 +217,13 @@ class Matcher:
         """What moved the scorer."""
         return Attributor(self.scorer)
 
+    @cached_property
+    def _named(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids and names of the entities, with None behind them for position -1; made once, for they are as long as the reference."""
+        reference = self.engine.index.reference
+        ids, names = (np.array([*reference[column], None], dtype=object) for column in ("entity_id", "name"))
+        return ids, names
+
     def _score(
         self,
         source: pd.DataFrame,
@@ -268,8 +275,7 @@ class Matcher:
         moved = self._moved(scored, decisions)
         timings.add("explain", start)
         start = time.perf_counter()
-        ids = np.array([*reference["entity_id"], None], dtype=object)
-        names = np.array([*reference["name"], None], dtype=object)
+        ids, names = self._named
         results = pd.DataFrame(
             {
                 "source_system": source["source_system"],

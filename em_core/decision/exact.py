@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -115,19 +116,22 @@ class ExactStage:
         """The identifiers of one kind that the reference carries; usable with `in`."""
         return self.identifiers[kind][0]
 
+    @cached_property
+    def _others(self) -> pd.DataFrame:
+        """The names that are not an entity's own, entity by entity."""
+        return self.names[self.names["alias"]].sort_values("entity", kind="stable", ignore_index=True)
+
     def compare(self, records: pd.DataFrame, rows: np.ndarray, entity: np.ndarray) -> pd.DataFrame:
         """`compare_names` of record profiles `rows` and entity positions, by the entity's most fitting name."""
-        names = self.names
         left = records.iloc[rows].reset_index(drop=True)
         best = compare_names(left, self.entities.iloc[entity].reset_index(drop=True))
-        aliased = np.flatnonzero(
-            (best["score"].to_numpy() < 0.5) & np.isin(entity, names["entity"].to_numpy()[names["alias"].to_numpy()])
-        )
+        other = self._others
+        begin, end = (np.searchsorted(other["entity"].to_numpy(), entity, side=side) for side in ("left", "right"))
+        aliased = np.flatnonzero((best["score"].to_numpy() < 0.5) & (end > begin))
         if len(aliased):
-            other = names[names["alias"]].reset_index(drop=True)
-            pairs = pd.DataFrame({"at": aliased, "entity": entity[aliased]}).merge(
-                pd.DataFrame({"entity": other["entity"], "name": np.arange(len(other))}), on="entity"
-            )
+            count = (end - begin)[aliased]
+            within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+            pairs = pd.DataFrame({"at": np.repeat(aliased, count), "name": np.repeat(begin[aliased], count) + within})
             by_alias = compare_names(
                 left.iloc[pairs["at"]].reset_index(drop=True), other.iloc[pairs["name"]].reset_index(drop=True)
             ).assign(at=pairs["at"])

@@ -175,7 +175,7 @@ def reasons(
     ties: np.ndarray,
 ) -> np.ndarray:
     """(n,) one readable sentence for each decision; never empty. `ties`: see `em_core.decision.groups`."""
-    names = np.append(reference["name"].to_numpy(dtype=object), "")
+    names = reference["name"].to_numpy(dtype=object)
     out = np.empty(len(decisions.decision), dtype=object)
     columns = (
         decisions.method,
@@ -191,7 +191,7 @@ def reasons(
         zip(*columns, strict=True)
     ):
         auto = f"automatic from {_sure(auto_from)}" if np.isfinite(auto_from) else "no score is automatic"
-        match, second = names[entity], names[other]
+        match, second, near = ("" if at < 0 else names[at] for at in (entity, other, nearest[row]))
         against = f" against '{second}'" if other >= 0 else ""
         if method == "BAD_INPUT":
             out[row] = "The record has no usable name" + (
@@ -226,7 +226,5 @@ def reasons(
         elif decision == "review":
             out[row] = f"'{match}' may fit ({_sure(confidence)}); {auto}."
         else:
-            out[row] = (
-                f"The nearest, '{names[nearest[row]]}', is unlikely ({_sure(confidence)}, review from {_sure(review_from)})."
-            )
+            out[row] = f"The nearest, '{near}', is unlikely ({_sure(confidence)}, review from {_sure(review_from)})."
     return out

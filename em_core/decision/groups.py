@@ -21,10 +21,10 @@ def group_ties(reference: pd.DataFrame, entities: pd.DataFrame, first: np.ndarra
         return out
     one, other = first[rows], second[rows]
     ids, parents = reference["entity_id"].to_numpy(dtype=object), reference["parent_id"].to_numpy(dtype=object)
-    has_parent = pd.notna(parents)
-    same_parent = has_parent[one] & has_parent[other] & (parents[one] == parents[other])
+    mine, others = pd.notna(parents[one]), pd.notna(parents[other])
+    same_parent = mine & others & (parents[one] == parents[other])
     by_register = np.select(
-        [has_parent[one] & (parents[one] == ids[other]), has_parent[other] & (parents[other] == ids[one]), same_parent],
+        [mine & (parents[one] == ids[other]), others & (parents[other] == ids[one]), same_parent],
         ["its parent", "its subsidiary", "of the same parent"],
         "",
     )
