@@ -19,7 +19,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import average_precision_score, log_loss
 from sklearn.model_selection import StratifiedKFold
 
-from em_core.ditto.boosting import _boosted, _linear, _log_odds, _randomised
+from em_core.ditto.boosting import boosted, linear, log_odds, randomised
 from em_core.ditto.data import read_pairs
 from em_core.ditto.serialise import split_record
 from em_core.ditto.similarity import Similarity
@@ -34,10 +34,10 @@ def _slower(size: int, seed: int) -> HistGradientBoostingClassifier:
 
 
 MODELS: dict[str, Callable[[int, int], Any]] = {
-    "boosted": _boosted,
+    "boosted": boosted,
     "slower": _slower,
-    "randomised": _randomised,
-    "logistic": lambda size, seed: _linear(),
+    "randomised": randomised,
+    "logistic": lambda size, seed: linear(),
 }
 TOGETHER = (*MODELS, "boosted logistic", "boosted randomised", "boosted randomised logistic")
 
@@ -76,7 +76,7 @@ def main() -> None:
                 known = np.where(np.isnan(features[fit]).all(axis=0), np.float32(0), features)
                 for model, make in MODELS.items():
                     fitted = make(len(fit), seed).fit(known[fit], label[fit])
-                    logits[model][seed, held] = _log_odds(fitted.predict_proba(known[held])[:, 1])
+                    logits[model][seed, held] = log_odds(fitted.predict_proba(known[held])[:, 1])
         for together in TOGETHER:
             mean = np.mean([logits[model] for model in together.split()], axis=0)
             precision = np.mean([average_precision_score(label, row) for row in mean])

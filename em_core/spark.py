@@ -21,7 +21,7 @@ import pandas as pd
 import pyarrow as pa
 
 from em_core.errors import UserError
-from em_core.schema import RESULT, RESULT_SCHEMA, SOURCE
+from em_core.schema import RESULT, RESULT_SCHEMA, SOURCE, Contract
 from em_core.storage import sql
 from em_core.storage.arrow import from_arrow, to_arrow
 
@@ -95,23 +95,22 @@ def partitions(records: int, cores: int) -> int:
     return max(1, min(wanted, -(-records // 500)))
 
 
-def contract(source: DataFrame) -> DataFrame:
-    """The columns of the source contract, in its order; those that the table lacks are null, others are left out.
+def contract(table: DataFrame, wanted: Contract = SOURCE) -> DataFrame:
+    """The columns of a contract, in its order; those that the table lacks are null, others are left out.
 
     Raises `UserError` if a key column or `name` is missing. Keys are taken as they are: see `repeated_keys`.
     """
     from pyspark.sql import functions as f
 
-    absent = [name for name in (*SOURCE.key, "name") if name not in source.columns]
+    absent = [name for name in (*wanted.key, "name") if name not in table.columns]
     if absent:
-        raise UserError(f"source: there is no column {absent[0]!r}")
-    lists = {"aliases"} & set(SOURCE.columns)
+        raise UserError(f"{wanted.name}: there is no column {absent[0]!r}")
 
     def column(name: str) -> Any:
-        kind = "array<string>" if name in lists else "string"
-        return (f.col(name) if name in source.columns else f.lit(None)).cast(kind).alias(name)
+        kind = "array<string>" if name == "aliases" else "string"
+        return (f.col(name) if name in table.columns else f.lit(None)).cast(kind).alias(name)
 
-    return source.select(*(column(name) for name in SOURCE.columns))
+    return table.select(*(column(name) for name in wanted.columns))
 
 
 def repeated_keys(source: DataFrame, most: int = 5) -> list[tuple[str, str]]:

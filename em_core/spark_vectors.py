@@ -7,16 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from em_core.errors import UserError
 from em_core.retrieval.encoders import NameEncoder, make_encoder
 from em_core.schema import REFERENCE
-from em_core.spark import ddl
+from em_core.spark import contract, ddl
 from em_core.storage.arrow import from_arrow
 
 if TYPE_CHECKING:
@@ -31,18 +30,7 @@ def spellings(reference: DataFrame) -> DataFrame:
 
     `reference` has the columns of the reference contract. Raises `UserError` if `entity_id` or `name` is missing.
     """
-    from pyspark.sql import functions as f
-
-    absent = [name for name in REFERENCE.required if name not in reference.columns]
-    if absent:
-        raise UserError(f"reference: there is no column {absent[0]!r}")
-
-    def column(name: str) -> Any:
-        kind = "array<string>" if name == "aliases" else "string"
-        return (f.col(name) if name in reference.columns else f.lit(None)).cast(kind).alias(name)
-
-    rows = reference.select(*(column(name) for name in REFERENCE.columns))
-    return rows.mapInArrow(_spelled, ddl(SPELLING_SCHEMA)).distinct()
+    return contract(reference, REFERENCE).mapInArrow(_spelled, ddl(SPELLING_SCHEMA)).distinct()
 
 
 def embed(texts: DataFrame, encoder: str) -> DataFrame:

@@ -17,6 +17,7 @@ from em_core.decision.keys import KeyIndex
 from em_core.decision.settle import distinct_pairs, settle
 from em_core.retrieval.entity_names import entity_names, other_names
 from em_core.retrieval.keys import joined
+from em_core.retrieval.products import place_in_run
 from em_core.schema import IDENTIFIERS
 from em_core.text.compare import compare_names
 from em_core.text.forms import form_agreement
@@ -129,9 +130,8 @@ class ExactStage:
         begin, end = (np.searchsorted(other["entity"].to_numpy(), entity, side=side) for side in ("left", "right"))
         aliased = np.flatnonzero((best["score"].to_numpy() < 0.5) & (end > begin))
         if len(aliased):
-            count = (end - begin)[aliased]
-            within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-            pairs = pd.DataFrame({"at": np.repeat(aliased, count), "name": np.repeat(begin[aliased], count) + within})
+            at = np.repeat(aliased, (end - begin)[aliased])
+            pairs = pd.DataFrame({"at": at, "name": begin[at] + place_in_run(at)})
             by_alias = compare_names(
                 left.iloc[pairs["at"]].reset_index(drop=True), other.iloc[pairs["name"]].reset_index(drop=True)
             ).assign(at=pairs["at"])

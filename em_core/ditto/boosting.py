@@ -1,8 +1,8 @@
 """The similarity model: boosting on string features, the cheap and strong half of a trained matcher.
 
 On small label sets it beats a fine-tuned encoder, and it scores two orders of magnitude faster; the encoder reads what it leaves open.
-Boosted trees have randomised ones beside them (Geurts, Ernst and Wehenkel, 2006), which err elsewhere: the mean of the log odds of both
-is better than either, the more so the fewer the labels.
+Boosted trees have randomised ones beside them (Geurts, Ernst and Wehenkel, 2006), which err elsewhere: the mean of the log odds
+of both has the lower log loss (docs/benchmarks.md).
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ SMALL = 1_000  # pairs
 _CLIP = 1e-5
 
 
-def _log_odds(probability: np.ndarray) -> np.ndarray:
+def log_odds(probability: np.ndarray) -> np.ndarray:
+    """(n,) of probabilities (n,); certainty is cut off."""
     clipped = np.clip(probability, _CLIP, 1 - _CLIP)
     return np.log(clipped) - np.log1p(-clipped)
 
 
-def _linear() -> Pipeline:
+def linear() -> Pipeline:
+    """A linear model, not fitted."""
     return make_pipeline(
         SimpleImputer(strategy="constant", fill_value=0, add_indicator=True),
         StandardScaler(),
@@ -43,7 +45,8 @@ def _linear() -> Pipeline:
     )
 
 
-def _boosted(size: int, seed: int) -> HistGradientBoostingClassifier:
+def boosted(size: int, seed: int) -> HistGradientBoostingClassifier:
+    """Boosted trees for `size` pairs, not fitted."""
     return HistGradientBoostingClassifier(
         max_iter=300,
         learning_rate=0.06,
@@ -56,7 +59,8 @@ def _boosted(size: int, seed: int) -> HistGradientBoostingClassifier:
     )
 
 
-def _randomised(size: int, seed: int) -> Pipeline:
+def randomised(size: int, seed: int) -> Pipeline:
+    """Randomised trees for `size` pairs, not fitted."""
     # One thread: several would add up the trees' answers in any order, and equal pairs get other scores.
     trees = ExtraTreesClassifier(TREES, min_samples_leaf=max(2, size // LEAVES), max_features=0.3, random_state=seed)
     return make_pipeline(SimpleImputer(strategy="constant", fill_value=-1), trees)
@@ -65,16 +69,16 @@ def _randomised(size: int, seed: int) -> Pipeline:
 def _fit(features: np.ndarray, label: np.ndarray, seed: int) -> list[list[Any]]:
     """Boosted models over several seeds and randomised trees; where labels are few, and trees coarse, a linear model as their equal."""
     known = np.where(np.isnan(features).all(axis=0), np.float32(0), features)
-    kinds: list[list[Any]] = [[_boosted(len(label), seed + i) for i in range(SEEDS)], [_randomised(len(label), seed)]]
+    kinds: list[list[Any]] = [[boosted(len(label), seed + i) for i in range(SEEDS)], [randomised(len(label), seed)]]
     if len(label) < SMALL:
-        kinds.append([_linear()])
+        kinds.append([linear()])
     return [[model.fit(known, label) for model in models] for models in kinds]
 
 
 def _logits(kinds: Sequence[Sequence[Any]], features: np.ndarray) -> np.ndarray:
     if not len(features):
         return np.zeros(0)
-    odds = [[_log_odds(model.predict_proba(features)[:, 1]) for model in models] for models in kinds]
+    odds = [[log_odds(model.predict_proba(features)[:, 1]) for model in models] for models in kinds]
     return np.mean([np.mean(models, axis=0) for models in odds], axis=0)
 
 

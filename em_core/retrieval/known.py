@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class KnownVectors:
-    """`vectors` (n, d) float32 unit rows of n distinct `texts`, made by the encoder with this fingerprint."""
+    """`vectors` (n, d) float16 unit rows, as an index keeps them, of n distinct `texts`, made by the encoder with this fingerprint."""
 
     encoder: str
     fingerprint: str
@@ -38,15 +38,18 @@ class KnownVectors:
 
         name, fingerprint = read_facts(folder)
         try:
-            table = ds.dataset(folder, format="parquet").to_table(columns=["text", "vector"]).combine_chunks()
+            table = ds.dataset(folder, format="parquet").to_table(columns=["text", "vector"])
+            # Chunk by chunk: the numbers of all together are more than Arrow's lists can count.
+            chunks = [pa.array([], pa.list_(pa.float32())), *table["vector"].cast(pa.list_(pa.float32())).chunks]
         except (pa.ArrowException, OSError) as error:
             raise UserError(f"{folder}: no table of vectors ({str(error).splitlines()[0]})") from error
         texts = pd.Index(table["text"].to_pandas().astype(object))
-        flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False).astype(np.float32, copy=False)
-        lengths = np.unique(table["vector"].combine_chunks().value_lengths().to_numpy(zero_copy_only=False))
-        if len(lengths) > 1 or texts.has_duplicates or not np.isfinite(flat).all():
+        lengths = np.unique(np.concatenate([c.value_lengths().to_numpy(zero_copy_only=False) for c in chunks]))
+        parts = [chunk.flatten().to_numpy(zero_copy_only=False) for chunk in chunks]
+        if len(lengths) != 1 or texts.has_duplicates or not all(np.isfinite(part).all() for part in parts):
             raise UserError(f"{folder}: wants one vector of finite numbers, all of one length, for each text")
-        return cls(name, fingerprint, texts, flat.reshape(len(texts), -1))
+        vectors = np.concatenate([part.astype(np.float16) for part in parts])
+        return cls(name, fingerprint, texts, vectors.reshape(len(texts), -1))
 
     def before(self, encoder: NameEncoder) -> NameEncoder:
         """The encoder that made these, asked only for texts that are missing here. Raises `UserError` if it is another one."""
@@ -72,7 +75,7 @@ class _KnownFirst:
         wanted = np.asarray(texts, dtype=object)
         at = self.known.texts.get_indexer(pd.Index(wanted, dtype=object))
         missing = at < 0
-        out = self.known.vectors[at]
+        out = self.known.vectors[at].astype(np.float32)
         if missing.any():
             log.info("%d of %d names have no vector yet and are encoded here", missing.sum(), len(wanted))
             out[missing] = self.encoder.encode(wanted[missing], progress)

@@ -67,6 +67,9 @@ def _land_feeds(arguments: argparse.Namespace, say: Say) -> Outcome:
     from em_core.quarantine import quarantine
     from em_core.storage.places import open_store
 
+    for name in arguments.feed:
+        if Path(name).name != name:
+            raise UserError(f"--feed {name}: wants the name of a file in --landing, not a path")
     files = arguments.feed or landed_files(arguments.landing)
     if not files:
         raise UserError(f"{arguments.landing}: no feed has landed")

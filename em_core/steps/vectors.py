@@ -14,9 +14,6 @@ from pathlib import Path
 from em_core.steps.on_spark import check_table_name, read_table, spark_cores, spark_session
 from em_core.steps.step import Outcome, Say, run_step
 
-# What a Spark job leaves in a folder, done or not.
-_SPARKS = ("part-", ".part-", "_SUCCESS", "._SUCCESS", "_temporary", "_started", "_committed")
-
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
@@ -48,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
     from em_core.errors import UserError
     from em_core.retrieval.encoders import STATIC, make_encoder
-    from em_core.retrieval.known import write_facts
+    from em_core.retrieval.known import read_facts, write_facts
     from em_core.spark import partitions
     from em_core.spark_vectors import embed, spellings
 
@@ -59,40 +56,28 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
             f"--encoder {arguments.encoder}: a static encoder needs no cluster; em_build_index alone makes it"
         )
     fingerprint = make_encoder(arguments.encoder, []).fingerprint
+    before = read_facts(folder)[1] if folder.exists() else None  # refuses a folder of something else
     spark = spark_session()
     reference = read_table(spark, arguments.reference)
     texts, entities, known = spellings(reference), reference.count(), 0
-    if _made_by(folder) == fingerprint:
+    target = folder
+    if before == fingerprint:
         done = spark.read.parquet(str(folder)).select("text")
         known = done.count()
         texts = texts.join(done, "text", "left_anti")
-    elif folder.exists():
-        say("the vectors there are of another encoder, or not finished: all are made anew")
-        shutil.rmtree(folder)
+    else:  # vectors of another encoder stay until the new ones are all there
+        target = folder.with_name(f"{folder.name}.unfinished")
+        shutil.rmtree(target, ignore_errors=True)
     say(f"embedding the names of {entities:,} entities with {arguments.encoder}; {known:,} names have their vectors")
     wanted = partitions(entities, arguments.cores or spark_cores(spark))
-    embed(texts.repartition(wanted), arguments.encoder).write.mode("append").parquet(str(folder))
-    write_facts(folder, arguments.encoder, fingerprint)
+    embed(texts.repartition(wanted), arguments.encoder).write.mode("append").parquet(str(target))
+    if target != folder:
+        write_facts(target, arguments.encoder, fingerprint)
+        shutil.rmtree(folder, ignore_errors=True)
+        target.rename(folder)
     names = spark.read.parquet(str(folder)).count()
     told = {"names": names, "embedded_now": names - known, "encoder": arguments.encoder, "folder": str(folder)}
     return Outcome(f"{fingerprint}-{names}", told)
-
-
-def _made_by(folder: Path) -> str | None:
-    """Fingerprint of the encoder that made the vectors in `folder`; None where there are none, or not all of what a run wanted.
-
-    Raises `UserError` for a folder of something else.
-    """
-    from em_core.errors import UserError
-    from em_core.retrieval.known import FACTS, read_facts
-
-    if not folder.exists():
-        return None
-    if (folder / FACTS).is_file():
-        return read_facts(folder)[1]
-    if not folder.is_dir() or any(not path.name.startswith(_SPARKS) for path in folder.iterdir()):
-        raise UserError(f"--output-path {folder}: holds something else than vectors, and is not replaced")
-    return None
 
 
 if __name__ == "__main__":

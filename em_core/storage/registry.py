@@ -154,7 +154,7 @@ class ModelRegistry:
         """This registry, for those who only look: a sqlite file is never made by looking at it. Raises `UserError` if it is not there."""
         if self.tracking_uri.startswith(_SQLITE) and not _database(self.tracking_uri).is_file():
             raise UserError(
-                f"there is no registry at {self.tracking_uri}: fit a matcher first, or name one with --tracking-uri"
+                f"there is no registry at {redact(self.tracking_uri)}: fit a matcher first, or name one with --tracking-uri"
             )
         return self
 

@@ -95,6 +95,7 @@ def test_what_is_not_taken(tmp_path: Path, reference: pd.DataFrame, tiny_base: P
         ("ragged", ["a", "b"], [[1.0], [1.0, 0.0]]),
         ("twice", ["a", "a"], [[1.0], [1.0]]),
         ("endless", ["a"], [[float("inf")]]),
+        ("empty", [], []),
     ):
         with pytest.raises(UserError, match="one vector of finite numbers"):
             KnownVectors.load(written(tmp_path / name, texts, vectors))
@@ -122,3 +123,13 @@ def test_the_step_refuses_before_spark_starts(
         vectors_step.main([*arguments, "--output-path", str(tmp_path / "out")])
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert stop.value.code == 2 and words in line and not (tmp_path / "out").exists()
+
+
+def test_the_step_does_not_replace_a_folder_of_something_else(
+    tmp_path: Path, tiny_base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(SystemExit) as stop:
+        vectors_step.main(["--reference", "a.b", "--encoder", str(tiny_base), "--output-path", str(tmp_path)])
+    assert stop.value.code == 2 and "no vectors of em_embed_reference" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

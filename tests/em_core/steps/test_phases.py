@@ -94,6 +94,9 @@ def test_from_files_to_published_results(run: Callable[..., dict[str, Any]], tab
     # Phase 1
     loaded = run(load.load_reference, "r1", "--reference", home / "reference.csv", "--mapping", "")
     assert loaded["entities"] == loaded["came"] == 900 and loaded["gone"] == 0
+    with pytest.raises(SystemExit) as stop:
+        run(load.land_feeds, "r0", "--landing", home / "landing", "--feed", "../reference.csv")
+    assert stop.value.code == 2 and (home / "reference.csv").is_file(), "only files of the folder are feeds"
     landed = run(load.land_feeds, "r1", "--landing", home / "landing")
     assert landed["records"] == 80 and list(landed["broken"]) == ["broken.csv"]
     assert (home / "landing" / "quarantine" / "broken.csv").is_file(), "a broken file does not come back each night"
