@@ -315,7 +315,7 @@ def identifiers(size: int) -> None:
     stage = ExactStage.build(profile(reference), reference["aliases"])
     records = profile(source)
     hits = stage(records)
-    known = stage.known("lei")
+    known = stage.known("lei").has
     foreign, broken = operators.str.contains("foreign_lei").to_numpy(), operators.str.contains("broken_lei").to_numpy()
     right = ~foreign & ~broken & (records["full"] != "").to_numpy()
     sample = np.flatnonzero(broken)[:2000]

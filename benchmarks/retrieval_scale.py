@@ -22,8 +22,8 @@ import pandas as pd
 
 from em_core.demo.gleif import load_gleif
 from em_core.pairs.noise import NoiseSettings, perturb
-from em_core.retrieval.folder import read_reference
 from em_core.retrieval.index import CandidateIndex, RetrievalSettings
+from em_core.retrieval.table import EntityTable
 from em_core.schema import SOURCE, prepare_reference
 from em_core.text.profile import profile
 
@@ -70,14 +70,14 @@ def make(rows: int, made_up: bool, folder: Path) -> None:
     reference = prepare_reference(synthetic(rows) if made_up else load_gleif(rows))
     picked = np.sort(np.random.default_rng(0).choice(len(reference), min(_COPIES, len(reference)), replace=False))
     copies = perturb(reference.iloc[picked].reset_index(drop=True), 5, NoiseSettings(), reference)
-    reference.to_parquet(folder / "reference.parquet")
-    copies.reindex(columns=list(SOURCE.columns)).to_parquet(folder / "copies.parquet")
+    EntityTable.of(reference).save(folder / "reference.arrow")
+    EntityTable.of(copies.reindex(columns=list(SOURCE.columns))).save(folder / "copies.arrow")
     np.save(folder / "picked.npy", picked)
 
 
 def build(encoder: str | None, folder: Path) -> dict[str, object]:
     """Build and save an index of the reference in `folder`."""
-    reference = read_reference(folder / "reference.parquet")
+    reference = EntityTable.open(folder / "reference.arrow").frame()
     start = time.perf_counter()
     index = CandidateIndex.build(reference, RetrievalSettings(encoder=encoder, vector_candidates=20))
     seconds, used = time.perf_counter() - start, peak()
@@ -93,7 +93,7 @@ def build(encoder: str | None, folder: Path) -> dict[str, object]:
 
 def search(encoder: str | None, exact: int, folder: Path) -> dict[str, object]:
     """Open the index of `folder` and search it by each channel."""
-    records, picked = profile(read_reference(folder / "copies.parquet")), np.load(folder / "picked.npy")
+    records, picked = profile(EntityTable.open(folder / "copies.arrow").frame()), np.load(folder / "picked.npy")
     start = time.perf_counter()
     index = CandidateIndex.load(folder / "index")
     out: dict[str, object] = {"open s": f"{time.perf_counter() - start:.2f}"}

@@ -97,8 +97,10 @@ class Engine:
     def __init__(self, index: CandidateIndex, ditto: DittoModel | LateDitto | None) -> None:
         self.index = index
         self.ditto = ditto
-        self.features = PairFeatures(index.profile)
-        self.exact = ExactStage.build(index.profile, index.reference["aliases"])
+        # An index in memory makes this table anew whenever it is asked.
+        self.rows = index.rows
+        self.features = PairFeatures(index.lookups)
+        self.exact = ExactStage(index.lookups)
 
     def search(
         self, records: pd.DataFrame, hidden: np.ndarray | None, wanted: np.ndarray, timings: Timings
@@ -132,7 +134,7 @@ class Engine:
         start = time.perf_counter()
         attributes = self.ditto.attributes
         left = serialise(source.iloc[candidates["query"].to_numpy()[chosen]], attributes)
-        right = serialise(self.index.reference.iloc[candidates["entity"].to_numpy()[chosen]], attributes)
+        right = serialise(self.rows.take(candidates["entity"].to_numpy()[chosen]), attributes)
         out[chosen] = self.ditto.predict(left, right, part="encoder")
         timings.ditto_pairs += int(chosen.sum())
         timings.add("ditto", start)
@@ -217,13 +219,6 @@ class Matcher:
         """What moved the scorer."""
         return Attributor(self.scorer)
 
-    @cached_property
-    def _named(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ids and names of the entities, with None behind them for position -1; made once, for they are as long as the reference."""
-        reference = self.engine.index.reference
-        ids, names = (np.array([*reference[column], None], dtype=object) for column in ("entity_id", "name"))
-        return ids, names
-
     def _score(
         self,
         source: pd.DataFrame,
@@ -264,8 +259,8 @@ class Matcher:
         decisions = decide(
             self.policy, hits, scored.candidates, scored.probability, scored.ditto, identifier, bad_input, system
         )
-        reference = self.engine.index.reference
-        ties = group_ties(reference, self.engine.index.profile, decisions.entity, decisions.runner_up)
+        reference = self.engine.rows
+        ties = group_ties(reference, self.engine.index.lookups.entities, decisions.entity, decisions.runner_up)
         decisions = with_same_group(decisions, ties)
         nearest = decisions.entity.copy()
         rows, best = scored.best()
@@ -275,13 +270,13 @@ class Matcher:
         moved = self._moved(scored, decisions)
         timings.add("explain", start)
         start = time.perf_counter()
-        ids, names = self._named
+        ids = reference["entity_id"]
         results = pd.DataFrame(
             {
                 "source_system": source["source_system"],
                 "source_id": source["source_id"],
                 "matched_entity_id": ids[decisions.entity],
-                "matched_name": names[decisions.entity],
+                "matched_name": reference["name"][decisions.entity],
                 "decision": decisions.decision,
                 "confidence": decisions.confidence,
                 "stage": decisions.stage,
@@ -315,7 +310,7 @@ class Matcher:
             query = scored.query[scored.order]
             place = place_in_run(query)
             kept = scored.order[place < best]
-            entities = self.engine.index.reference.iloc[scored.candidates["entity"].to_numpy()[kept]]
+            entities = self.engine.rows.take(scored.candidates["entity"].to_numpy()[kept], ("entity_id", "name"))
             parts.append(
                 pd.DataFrame(
                     {
@@ -342,10 +337,10 @@ class Matcher:
         return [self._explain(row, source, results, scored, best) for row in range(len(source))]
 
     def _explain(self, row: int, source: pd.DataFrame, results: pd.DataFrame, scored: Scored, best: int) -> Explanation:
-        index, result, record = self.engine.index, results.iloc[row], source.iloc[row]
+        reference, result, record = self.engine.rows, results.iloc[row], source.iloc[row]
         mine = scored.order[scored.query[scored.order] == row]
         entities = scored.candidates["entity"].to_numpy()
-        decided = index.reference["entity_id"].eq(result["matched_entity_id"]).to_numpy().nonzero()[0]
+        decided = reference.where("entity_id", result["matched_entity_id"])
         named = np.isin(entities[mine], decided)
         # The entity that was decided for is shown even where others look better or retrieval did not propose it.
         shown = np.r_[mine[named], mine[~named][: best - named.sum()]]
@@ -365,8 +360,7 @@ class Matcher:
             query=query, relation=self.engine.exact.compare(scored.records, query, entity)["relation"].to_numpy()
         )
         found = self.attributor(scored.features, scored.query, scored.pair, scored.ditto, shown)
-        reference = index.reference
-        tried = variants(record, reference.iloc[pairs["entity"].iloc[0]]) if len(pairs) else []
+        tried = variants(record, reference.take(pairs["entity"].to_numpy()[:1]).iloc[0]) if len(pairs) else []
         again = self.match(changed(record, tried)) if tried else results.iloc[:0]
         return Explanation(
             source_system=record["source_system"],
@@ -381,7 +375,7 @@ class Matcher:
             reason=result["reason"],
             evidence=json.loads(result["evidence"]),
             threshold=threshold_of(self.policy, result["stage"], result["method"], record["source_system"]),
-            candidates=candidate_table(scored.records, index.profile, reference, pairs, found),
+            candidates=candidate_table(scored.records, self.engine.index.lookups.entities, reference, pairs, found),
             changes=changes(result, tried, again),
         )
 

@@ -39,6 +39,8 @@ WHY = {
     ASKED: "a full rematch was asked for",
 }
 _CHUNK = 16_384
+# Reference rows that are hashed at a time.
+_ROWS = 100_000
 
 
 @dataclass(frozen=True)
@@ -143,8 +145,12 @@ def offered_digests(matcher: Matcher, source: pd.DataFrame, timings: Timings | N
 
 def entity_hashes(matcher: Matcher) -> np.ndarray:
     """(entities + 1,) 64-bit hash of each reference row's content, 0 behind them for "none"."""
-    reference = matcher.engine.index.reference
-    return np.r_[hash_rows(reference, ["entity_id", *ATTRIBUTES]), np.uint64(0)]
+    rows, columns = matcher.engine.rows, ["entity_id", *ATTRIBUTES]
+    parts = [
+        hash_rows(rows.take(np.arange(start, min(start + _ROWS, len(rows))), columns), columns)
+        for start in range(0, len(rows), _ROWS)
+    ]
+    return np.concatenate([*parts, np.zeros(1, dtype=np.uint64)])
 
 
 def _offered(hits: ExactHits, found: pd.DataFrame, content: np.ndarray) -> np.ndarray:

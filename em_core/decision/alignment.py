@@ -5,43 +5,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from rapidfuzz.distance import DamerauLevenshtein, LCSseq, Prefix
 from rapidfuzz.process import cpdist
 
 from em_core.text.rarity import Rarity
+from em_core.text.words import Words
 
 # Worth of a word that the other side has in another form (0-1); equal words are worth 1.
 _BEGINNING, _ABBREVIATION, _INITIAL = 0.9, 0.8, 0.6
 _FEWEST_ALIKE = 0.75  # edit similarity below which two words are two words
-
-
-@dataclass(frozen=True)
-class Words:
-    """Words of n texts in their order: `start` (n + 1,) into `code`, which are positions in `spelling`, each with its rarity."""
-
-    start: np.ndarray
-    code: np.ndarray
-    spelling: np.ndarray
-    rarity: np.ndarray
-
-    @classmethod
-    def of(cls, texts: np.ndarray, rarity: Rarity) -> Words:
-        """Split folded texts (n,); words that `rarity` never saw weigh most."""
-        split = [text.split() for text in texts]
-        start = np.zeros(len(split) + 1, dtype=np.int64)
-        np.cumsum([len(words) for words in split], out=start[1:])
-        known: dict[str, int] = {}
-        code = np.fromiter(
-            (known.setdefault(word, len(known)) for words in split for word in words), np.int64, int(start[-1])
-        )
-        weight = [
-            rarity.unseen if position is None else rarity.weight[position]
-            for position in map(rarity.vocabulary.get, known)
-        ]
-        return cls(start, code, np.array(list(known), dtype=object), np.array(weight, dtype=np.float32))
 
 
 def alikeness(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -65,35 +38,29 @@ def alikeness(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return out
 
 
-def align(query: Words, entity: Words, rows: np.ndarray, columns: np.ndarray) -> dict[str, np.ndarray]:
+def align(query: Words, entity: Words, rows: np.ndarray, columns: np.ndarray, rarity: Rarity) -> dict[str, np.ndarray]:
     """What the words of p pairs (rows of `query`, rows of `entity`) leave unexplained when each may take its likest counterpart.
 
     `aligned_query`, `aligned_entity`: share of a side's rarity that the other side explains, NaN for a side without words;
     `unexplained_query`, `unexplained_entity`: the greatest rarity of a word times what is not explained of it.
     """
-    sizes = [np.diff(query.start)[rows], np.diff(entity.start)[columns]]
+    sides = [query.within(rows), entity.within(columns)]
+    sizes = [np.bincount(owner, minlength=len(rows)) for owner, _ in sides]
+    first = [np.cumsum(size) - size for size in sizes]
     both = sizes[0] * sizes[1]
     pair = np.repeat(np.arange(len(rows)), both)
     within = np.arange(len(pair)) - np.repeat(np.cumsum(both) - both, both)
     width = np.maximum(sizes[1], 1)[pair]
-    one = query.code[query.start[rows][pair] + within // width]
-    other = entity.code[entity.start[columns][pair] + within % width]
-    key = one * np.int64(max(1, len(entity.spelling))) + other
-    distinct, place = np.unique(key, return_inverse=True)
-    scores = alikeness(
-        query.spelling[distinct // max(1, len(entity.spelling))],
-        entity.spelling[distinct % max(1, len(entity.spelling))],
-    )[place]
+    one = sides[0][1][first[0][pair] + within // width]
+    other = sides[1][1][first[1][pair] + within % width]
+    many = np.int64(max(1, len(entity.spelling)))
+    distinct, place = np.unique(one * many + other, return_inverse=True)
+    scores = alikeness(query.spelling[distinct // many], entity.spelling[distinct % many])[place]
     left = _best(pair, within // width, scores, sizes[0], len(rows))
     right = _best(pair, within % width, scores, sizes[1], len(rows))
     out = {}
-    for side, best, words, which, size in (
-        ("query", left, query, rows, sizes[0]),
-        ("entity", right, entity, columns, sizes[1]),
-    ):
-        owner = np.repeat(np.arange(len(rows)), size)
-        inside = np.arange(len(owner)) - np.repeat(np.cumsum(size) - size, size)
-        weight = words.rarity[words.code[words.start[which][owner] + inside]]
+    for side, best, words, (owner, code) in (("query", left, query, sides[0]), ("entity", right, entity, sides[1])):
+        weight = rarity.of(words.numbers(code))
         total = np.bincount(owner, weights=weight, minlength=len(rows))
         with np.errstate(invalid="ignore", divide="ignore"):
             share = np.bincount(owner, weights=weight * best, minlength=len(rows)) / total

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
 
-from em_core.decision.keys import KeyIndex
 from em_core.decision.settle import distinct_pairs, settle
-from em_core.retrieval.entity_names import entity_names, other_names
+from em_core.retrieval.entity_names import NAME_COLUMNS, entity_names, other_names
+from em_core.retrieval.key_index import KeyIndex
 from em_core.retrieval.keys import joined
+from em_core.retrieval.lookups import Lookups, issuers
 from em_core.retrieval.products import place_in_run
 from em_core.schema import IDENTIFIERS
 from em_core.text.compare import compare_names
@@ -83,57 +83,33 @@ class ExactHits:
         return np.where(self.state == "conflict", -1, self.ladder[:, _ORDER[code]])
 
 
-@dataclass
+@dataclass(frozen=True)
 class ExactStage:
-    """Look-ups from identifiers, tickers, domains and names to entity positions of one reference."""
+    """From identifiers, tickers, domains and names to entity positions of one reference."""
 
-    entities: pd.DataFrame = field(repr=False)
-    names: pd.DataFrame = field(repr=False)
-    identifiers: dict[str, tuple[KeyIndex, np.ndarray]] = field(repr=False)
-    keys: dict[str, KeyIndex] = field(repr=False)
+    lookups: Lookups = field(repr=False)
 
     @classmethod
     def build(cls, entities: pd.DataFrame, aliases: pd.Series) -> ExactStage:
         """`entities`: reference profiles (see `em_core.text.profile`) in index order; `aliases`: lists of other names, same length."""
-        found = identifier_keys(entities)
-        identifiers = {}
-        for kind in IDENTIFIERS:
-            mine = found[found["kind"] == kind]
-            identifiers[kind] = (KeyIndex.build(mine["key"].to_numpy(dtype=object)), mine["row"].to_numpy())
-        names = entity_names(entities, aliases)
-        return cls(
-            entities, names, identifiers,
-            {
-                "name": KeyIndex.build(names["name_key"].to_numpy(dtype=object)),
-                "core": KeyIndex.build(names["core_key"].to_numpy(dtype=object)),
-                "ticker": KeyIndex.build(_joined(entities["symbol"], entities["venue"])),
-                "ticker_country": KeyIndex.build(_joined(entities["symbol"], entities["venue_country"])),
-                "domain": KeyIndex.build(entities["domain"].to_numpy(dtype=object)),
-                "issuer": KeyIndex.build(_issuers(entities)),
-            },
-        )  # fmt: skip
+        return cls(Lookups.build(entities, entity_names(entities, aliases)))
 
     def known(self, kind: str) -> KeyIndex:
-        """The identifiers of one kind that the reference carries; usable with `in`."""
-        return self.identifiers[kind][0]
-
-    @cached_property
-    def _others(self) -> pd.DataFrame:
-        """The names that are not an entity's own, entity by entity."""
-        return self.names[self.names["alias"]].sort_values("entity", kind="stable", ignore_index=True)
+        """The identifiers of one kind that the reference carries, of entities."""
+        return self.lookups.identifiers[kind]
 
     def compare(self, records: pd.DataFrame, rows: np.ndarray, entity: np.ndarray) -> pd.DataFrame:
         """`compare_names` of record profiles `rows` and entity positions, by the entity's most fitting name."""
         left = records.iloc[rows].reset_index(drop=True)
-        best = compare_names(left, self.entities.iloc[entity].reset_index(drop=True))
-        other = self._others
-        begin, end = (np.searchsorted(other["entity"].to_numpy(), entity, side=side) for side in ("left", "right"))
+        best = compare_names(left, self.lookups.entities.take(entity, NAME_COLUMNS))
+        other = self.lookups.others
+        begin, end = (np.searchsorted(other.entity, entity, side=side) for side in ("left", "right"))
         aliased = np.flatnonzero((best["score"].to_numpy() < 0.5) & (end > begin))
         if len(aliased):
             at = np.repeat(aliased, (end - begin)[aliased])
             pairs = pd.DataFrame({"at": at, "name": begin[at] + place_in_run(at)})
             by_alias = compare_names(
-                left.iloc[pairs["at"]].reset_index(drop=True), other.iloc[pairs["name"]].reset_index(drop=True)
+                left.iloc[pairs["at"]].reset_index(drop=True), other.table.take(pairs["name"].to_numpy())
             ).assign(at=pairs["at"])
             top = by_alias.sort_values(["at", "score"], ascending=[True, False]).drop_duplicates("at").set_index("at")
             top = top[
@@ -154,11 +130,6 @@ class ExactStage:
 def _joined(left: pd.Series, right: pd.Series) -> np.ndarray:
     """`left|right`, empty where either is."""
     return joined(left.to_numpy(dtype=object), right.to_numpy(dtype=object))
-
-
-def _issuers(frame: pd.DataFrame) -> np.ndarray:
-    """First six characters of the first CUSIP: its issuer (ANSI X9.6)."""
-    return frame["cusip"].str[:6].to_numpy(dtype=object)
 
 
 class _Walk:
@@ -188,7 +159,7 @@ class _Walk:
         row, entity = distinct_pairs(row, entity)
         alone = np.bincount(row, minlength=len(self.records))[row] == 1
         self.ladder[row[alone], _ORDER[code]] = entity[alone]
-        settled, tie, reasons = settle(row[~alone], entity[~alone], self.records, self.stage.entities)
+        settled, tie, reasons = settle(row[~alone], entity[~alone], self.records, self.stage.lookups.entities)
         self.ladder[settled[:, 0], _ORDER[code]] = settled[:, 1]
         self.note(code, settled[:, 0], reasons)
         if code in self.tied:
@@ -200,9 +171,8 @@ class _Walk:
         rows, entities, codes = [], [], []
         for kind, rung in _RUNG_OF.items():
             mine = found[found["kind"] == kind]
-            index, owner = self.stage.identifiers[kind]
-            query, member = index.find(mine["key"].to_numpy(dtype=object))
-            row, entity = distinct_pairs(mine["row"].to_numpy()[query], owner[member])
+            query, entity = self.stage.known(kind).find(mine["key"].to_numpy(dtype=object))
+            row, entity = distinct_pairs(mine["row"].to_numpy()[query], entity)
             seen = self.visible(row, entity)
             rows.append(row[seen])
             entities.append(entity[seen])
@@ -273,8 +243,8 @@ class _Walk:
 
     def _namesake(self, rows: np.ndarray) -> np.ndarray:
         """(len(rows),) the one entity that carries the record's whole name and no contrary country, -1 = none or several."""
-        query, member = self.stage.keys["name"].find(self.records["name_key"].to_numpy(dtype=object)[rows])
-        entity = self.stage.names["entity"].to_numpy()[member]
+        query, member = self.stage.lookups.keys["name"].find(self.records["name_key"].to_numpy(dtype=object)[rows])
+        entity = self.stage.lookups.owner(member)
         fits = self.visible(rows[query], entity) & ~self.abroad(rows[query], entity)
         query, entity = distinct_pairs(query[fits], entity[fits])
         out = np.full(len(rows), -1, dtype=np.int64)
@@ -284,19 +254,19 @@ class _Walk:
 
     def abroad(self, row: np.ndarray, entity: np.ndarray) -> np.ndarray:
         """(p,) bool: record and entity are of different countries."""
-        here, there = self.records["country"].to_numpy()[row], self.stage.entities["country"].to_numpy()[entity]
+        here, there = self.records["country"].to_numpy()[row], self.stage.lookups.entities["country"][entity]
         return (here != "") & (there != "") & (here != there)
 
     def home(self, row: np.ndarray, entity: np.ndarray) -> np.ndarray:
         """(p,) bool: record and entity are known to be of one country."""
-        here, there = self.records["country"].to_numpy()[row], self.stage.entities["country"].to_numpy()[entity]
+        here, there = self.records["country"].to_numpy()[row], self.stage.lookups.entities["country"][entity]
         return (here != "") & (here == there)
 
     def by_issuer_ticker_and_domain(self) -> None:
         """Keys that need a fitting name: a ticker alone is a hint, and many firms of a group share a domain."""
         records = self.records
         for code, key, values, relations in (
-            ("CUSIP_ISSUER", "issuer", _issuers(records), ("same", "form", "group", "acronym", "similar")),
+            ("CUSIP_ISSUER", "issuer", issuers(records), ("same", "form", "group", "acronym", "similar")),
             ("TICKER_EXCHANGE", "ticker", _joined(records["symbol"], records["venue"]), ("same", "form", "acronym")),
             (
                 "TICKER_COUNTRY",
@@ -306,7 +276,7 @@ class _Walk:
             ),
             ("DOMAIN_NAME", "domain", records["domain"].to_numpy(dtype=object), ("same", "acronym")),
         ):
-            row, entity = self.stage.keys[key].find(values)
+            row, entity = self.stage.lookups.keys[key].find(values)
             seen = self.visible(row, entity)
             row, entity = row[seen], entity[seen]
             if len(row):
@@ -315,31 +285,31 @@ class _Walk:
 
     def by_name(self) -> None:
         """Whole names, other names, names without legal form; each first within the country, then alone in the reference."""
-        names = self.stage.names
-        owner, is_alias = names["entity"].to_numpy(), names["alias"].to_numpy()
-        row, member = self.stage.keys["name"].find(self.records["name_key"].to_numpy(dtype=object))
+        lookups = self.stage.lookups
+        row, member = self.stage.lookups.keys["name"].find(self.records["name_key"].to_numpy(dtype=object))
         more_row, more_member, text = self._by_other_name()
-        alias = is_alias[member]
-        self._by_country("NAME", row[~alias], owner[member[~alias]])
+        alias = member >= lookups.own_names
+        self._by_country("NAME", row[~alias], member[~alias])
         alias_row = np.concatenate([row[alias], more_row])
-        alias_entity = np.concatenate([owner[member[alias]], owner[more_member]])
-        said = np.concatenate([names["written"].to_numpy(dtype=object)[member[alias]], text])
+        alias_entity = lookups.owner(np.concatenate([member[alias], more_member]))
+        said = np.concatenate([lookups.of_names("written", member[alias]), text])
         self._by_country("ALIAS", alias_row, alias_entity)
         for code in ("ALIAS_COUNTRY", "ALIAS_UNIQUE"):
             same = self.ladder[alias_row, _ORDER[code]] == alias_entity
             self.note(code, alias_row[same], said[same])
-        row, member = self.stage.keys["core"].find(self.records["core_key"].to_numpy(dtype=object))
-        forms = self.records["form"].to_numpy(dtype=object)[row], names["form"].to_numpy(dtype=object)[member]
+        row, member = self.stage.lookups.keys["core"].find(self.records["core_key"].to_numpy(dtype=object))
+        own = member < lookups.own_names
+        row, entity = row[own], member[own]
+        forms = self.records["form"].to_numpy(dtype=object)[row], lookups.entities["form"][entity]
         fits = np.fromiter((form_agreement(a, b) > 0 for a, b in zip(*forms, strict=True)), dtype=bool, count=len(row))
-        fits &= ~is_alias[member]
-        self._by_country("CORE", row[fits], owner[member[fits]])
+        self._by_country("CORE", row[fits], entity[fits])
 
     def _by_other_name(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Finds by a former or trade name inside the record's text: (record, name row, the other name as written)."""
         rows, texts = other_names(self.records)
         if not len(rows):
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=object)
-        query, member = self.stage.keys["name"].find(name_table(texts)["name_key"].to_numpy(dtype=object))
+        query, member = self.stage.lookups.keys["name"].find(name_table(texts)["name_key"].to_numpy(dtype=object))
         return rows[query], member, texts[query]
 
     def _by_country(self, stem: str, row: np.ndarray, entity: np.ndarray) -> None:

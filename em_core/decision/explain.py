@@ -15,6 +15,7 @@ from em_core.decision.decide import Decisions
 from em_core.decision.exact import RUNGS, ExactHits, ExactStage
 from em_core.decision.policy import DecisionPolicy
 from em_core.decision.wording import say, speaks
+from em_core.retrieval.table import EntityTable
 from em_core.schema import IDENTIFIERS
 from em_core.text.identifiers import CHECKED_KINDS, State
 from em_core.text.places import same_subdivision
@@ -93,7 +94,7 @@ def relation_words(relation: str) -> str:
 
 def evidence(
     records: pd.DataFrame,
-    reference: pd.DataFrame,
+    reference: EntityTable,
     stage: ExactStage,
     hits: ExactHits,
     decisions: Decisions,
@@ -108,16 +109,16 @@ def evidence(
     `em_core.decision.groups`); `for` and `against` are the `short_reasons` of the records in `moved`.
     """
     out: list[dict[str, object]] = [{} for _ in range(len(records))]
-    entities = stage.entities
     _identifier_quality(out, records, reference, stage)
     rows = np.flatnonzero(nearest >= 0)
     there = nearest[rows]
-    left, right = records.iloc[rows], entities.iloc[there]
+    left, right = records.iloc[rows], stage.lookups.entities.take(there, ("core", *_COMPARED))
     similarity = cpdist(
         left["core"].to_numpy(), right["core"].to_numpy(), scorer=fuzz.token_sort_ratio, dtype=np.float32
     )
     relation = stage.compare(records, rows, there)["relation"]
-    names, ids = reference["name"].to_numpy()[there], reference["entity_id"].to_numpy()[there]
+    told = reference.take(there, ("entity_id", "name"))
+    ids, names = told["entity_id"], told["name"]
     given = records["written"].to_numpy()[rows]
     for row, name, entity, own, value, how in zip(rows, names, ids, given, similarity, relation, strict=True):
         compared: dict[str, object] = {"source": own or None, "reference": name, "similarity": round(float(value))}
@@ -127,10 +128,10 @@ def evidence(
     for column, (both, same) in compared_attributes(left, right).items():
         for row, agrees in zip(rows[both], same[both], strict=True):
             out[row][word_of(column)] = "agrees" if agrees else "differs"
-    ids, names = reference["entity_id"].to_numpy(dtype=object), reference["name"].to_numpy(dtype=object)
-    for row in np.flatnonzero(ties != ""):
-        other = decisions.runner_up[row]
-        out[row]["group"] = {"entity_id": ids[other], "name": names[other], "relation": ties[row]}
+    tied = np.flatnonzero(ties != "")
+    others = reference.take(decisions.runner_up[tied], ("entity_id", "name"))
+    for row, other, name in zip(tied, others["entity_id"], others["name"], strict=True):
+        out[row]["group"] = {"entity_id": other, "name": name, "relation": ties[row]}
     for code in ("ALIAS_COUNTRY", "ALIAS_UNIQUE"):
         said = hits.notes.get(code)
         if said is not None:
@@ -142,7 +143,7 @@ def evidence(
 
 
 def _identifier_quality(
-    out: list[dict[str, object]], records: pd.DataFrame, reference: pd.DataFrame, stage: ExactStage
+    out: list[dict[str, object]], records: pd.DataFrame, reference: EntityTable, stage: ExactStage
 ) -> None:
     """What is wrong with a record's identifiers, and what may have been meant."""
     for kind in IDENTIFIERS:
@@ -150,14 +151,14 @@ def _identifier_quality(
         for row in np.flatnonzero((records[f"{kind}_state"] == State.PLACEHOLDER.value).to_numpy()):
             out[row][word] = "placeholder"
         bad = records[f"{kind}_bad"].to_numpy(dtype=object)
-        known, owner = stage.identifiers[kind]
+        known = stage.known(kind)
         for row in np.flatnonzero(bad != ""):
             text = "invalid: fails its check digits" if kind in CHECKED_KINDS else "invalid"
-            meant = one_edit_repair(kind, bad[row], known) if " " not in bad[row] else None
+            meant = one_edit_repair(kind, bad[row], known.has) if " " not in bad[row] else None
             if meant is not None:
-                entity = owner[known.find(np.array([meant], dtype=object))[1]]
-                if len(set(entity)) == 1:
-                    text += f"; one edit from {meant} of '{reference['name'].iloc[entity[0]]}'"
+                entity = np.unique(known.find(np.array([meant], dtype=object))[1])
+                if len(entity) == 1:
+                    text += f"; one edit from {meant} of '{reference['name'][entity][0]}'"
             out[row][f"invalid {word}" if records[kind].iloc[row] else word] = text
 
 
@@ -167,7 +168,7 @@ def _sure(probability: float) -> str:
 
 
 def reasons(
-    reference: pd.DataFrame,
+    reference: EntityTable,
     decisions: Decisions,
     hits: ExactHits,
     policy: DecisionPolicy,
@@ -175,9 +176,10 @@ def reasons(
     ties: np.ndarray,
 ) -> np.ndarray:
     """(n,) one readable sentence for each decision; never empty. `ties`: see `em_core.decision.groups`."""
-    names = reference["name"].to_numpy(dtype=object)
     out = np.empty(len(decisions.decision), dtype=object)
+    named = [reference["name"][at] for at in (decisions.entity, decisions.runner_up, nearest)]
     columns = (
+        *named,
         decisions.method,
         decisions.decision,
         decisions.stage,
@@ -187,11 +189,20 @@ def reasons(
         decisions.auto_from,
         decisions.review_from,
     )
-    for row, (method, decision, stage, entity, other, confidence, auto_from, review_from) in enumerate(
-        zip(*columns, strict=True)
-    ):
+    for row, (
+        match,
+        second,
+        near,
+        method,
+        decision,
+        stage,
+        entity,
+        other,
+        confidence,
+        auto_from,
+        review_from,
+    ) in enumerate(zip(*columns, strict=True)):
         auto = f"automatic from {_sure(auto_from)}" if np.isfinite(auto_from) else "no score is automatic"
-        match, second, near = ("" if at < 0 else names[at] for at in (entity, other, nearest[row]))
         against = f" against '{second}'" if other >= 0 else ""
         if method == "BAD_INPUT":
             out[row] = "The record has no usable name" + (

@@ -13,6 +13,7 @@ from em_core.decision.contributions import FAMILIES, FAMILY_OF, PARTS, Attributi
 from em_core.decision.explain import compared_attributes, relation_words, word_of
 from em_core.decision.policy import DecisionPolicy
 from em_core.decision.wording import say
+from em_core.retrieval.table import EntityTable
 
 # Feature -> profile column that shows what was compared.
 _SHOWN = {
@@ -127,7 +128,7 @@ def threshold_of(policy: DecisionPolicy, stage: str, method: str, system: str) -
 
 
 def candidate_table(
-    records: pd.DataFrame, entities: pd.DataFrame, reference: pd.DataFrame, pairs: pd.DataFrame, found: Attribution
+    records: pd.DataFrame, entities: EntityTable, reference: EntityTable, pairs: pd.DataFrame, found: Attribution
 ) -> list[Candidate]:
     """Candidates of m pairs: columns `query`, `entity`, `relation` (of the names), `probability`, `pair`, `ditto` (NaN = unknown) and
     `moved`, the row of the pair in `found`, -1 for an entity that was not proposed.
@@ -135,8 +136,8 @@ def candidate_table(
     `records`, `entities`: profiles; `reference`: the rows behind `entities`.
     """
     left = records.iloc[pairs["query"].to_numpy()].reset_index(drop=True)
-    right = entities.iloc[pairs["entity"].to_numpy()].reset_index(drop=True)
-    told = reference.iloc[pairs["entity"].to_numpy()]
+    right = entities.take(pairs["entity"].to_numpy())
+    told = reference.take(pairs["entity"].to_numpy(), ("entity_id", "name"))
     compared = compared_attributes(left, right)
     families, log_odds = found.families(), found.log_odds()
     out = []

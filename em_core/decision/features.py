@@ -11,14 +11,15 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import JaroWinkler, Prefix
 from rapidfuzz.process import cpdist
 
-from em_core.decision.alignment import Words, align
+from em_core.decision.alignment import align
+from em_core.retrieval.lookups import Lookups
 from em_core.schema import IDENTIFIERS
 from em_core.text.distinct import over_distinct_rows
 from em_core.text.fold import over_distinct
 from em_core.text.forms import form_agreement
 from em_core.text.names import initial_columns
 from em_core.text.places import same_subdivision
-from em_core.text.rarity import Rarity, WordBags
+from em_core.text.words import WordBags, Words
 
 # Name -> what it says. The order is the order of the columns.
 FEATURES: dict[str, str] = {
@@ -67,6 +68,12 @@ FEATURES: dict[str, str] = {
     "form_agreement": "1 same legal form, 0.75 written for one another, 0 they exclude each other, missing if either has none",
     "country_of_form": "1 the candidate's country knows the record's legal form, 0 it does not, missing if either is unknown",
 }
+
+# What is read of a candidate's profile.
+_COMPARED = (
+    "full", "core", "compact", "form", "kind", "numbers", "core_key", "designators", "country", "subdivision", "city", "postal_code",
+    "domain", "industry", "symbol", "venue", "venue_country", *IDENTIFIERS,
+)  # fmt: skip
 
 
 def _equal(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -222,15 +229,8 @@ def _country_of_form(jurisdictions: np.ndarray, country: np.ndarray) -> np.ndarr
 class PairFeatures:
     """Features of (record, candidate) pairs against one reference; `rarity` and namesakes are the reference's own."""
 
-    def __init__(self, entities: pd.DataFrame) -> None:
-        """`entities`: profiles of the reference (see `em_core.text.profile`), in index order."""
-        self.entities = entities
-        cores = entities["core"].to_numpy()
-        self.rarity = Rarity.fit(cores)
-        self._bags = self.rarity.bags(cores)
-        self._words = Words.of(cores, self.rarity)
-        self._initials = initial_columns(entities)
-        self._namesakes = entities.groupby("core")["core"].transform("size").to_numpy(dtype=np.float32)
+    def __init__(self, lookups: Lookups) -> None:
+        self.lookups = lookups
 
     def __call__(self, records: pd.DataFrame, candidates: pd.DataFrame) -> pd.DataFrame:
         """(p, len(FEATURES)) float32 for p candidate rows (`query`, `entity`, `rank`, `lexical`, `vector`; sorted by query).
@@ -240,7 +240,9 @@ class PairFeatures:
         rows, columns = candidates["query"].to_numpy(), candidates["entity"].to_numpy()
         if len(rows) == 0:
             return pd.DataFrame(np.zeros((0, len(FEATURES)), dtype=np.float32), columns=list(FEATURES))
-        query, entity = records.iloc[rows], self.entities.iloc[columns]
+        distinct, place = np.unique(columns, return_inverse=True)
+        entities = self.lookups.entities.take(distinct, _COMPARED)
+        query, entity = records.iloc[rows], entities.iloc[place]
         left = {c: query[c].to_numpy(dtype=object) for c in ("full", "core", "compact", "form", "kind", "numbers")}
         right = {c: entity[c].to_numpy(dtype=object) for c in left}
         lexical = candidates["lexical"].to_numpy(dtype=np.float32)
@@ -251,7 +253,9 @@ class PairFeatures:
         numbers = (left["numbers"] == right["numbers"]).astype(np.float32)
         numbers[(left["numbers"] == "") & (right["numbers"] == "")] = np.nan
         length = _lengths(left["compact"])
-        aligned = align(Words.of(records["core"].to_numpy(), self.rarity), self._words, rows, columns)
+        rarity, words = self.lookups.rarity, Words.of(records["core"].to_numpy(), self.lookups.rarity)
+        aligned = align(words, self.lookups.words, rows, columns, rarity)
+        bags = words.bags(np.arange(len(records)), rarity), self.lookups.words.bags(distinct, rarity)
         out = {
             "lexical": lexical,
             "vector": vector,
@@ -268,7 +272,7 @@ class PairFeatures:
             "compact_ratio": _similar(fuzz.ratio, left["compact"], right["compact"]),
             "full_ratio": _similar(fuzz.ratio, left["full"], right["full"]),
             "prefix": _shared_prefix(left["compact"], right["compact"]),
-            **_words(self.rarity.bags(records["core"].to_numpy()), self._bags, rows, columns, self.rarity.unseen),
+            **_words(*bags, rows, place, rarity.unseen),
             **aligned,
             "aligned_gap": best_other(rows, aligned["aligned_query"] + np.nan_to_num(aligned["aligned_entity"])),
             "length_query": length,
@@ -276,7 +280,7 @@ class PairFeatures:
             "same_form": _equal(left["form"], right["form"]),
             "same_kind": _equal(left["kind"], right["kind"]),
             "same_numbers": numbers,
-            "namesakes": self._namesakes[columns],
+            "namesakes": self.lookups.namesakes[columns],
             "same_country": _equal(query["country"].to_numpy(), entity["country"].to_numpy()),
             "same_region": _regions(query["subdivision"].to_numpy(), entity["subdivision"].to_numpy()),
             "same_city": _similar(fuzz.ratio, query["city"].to_numpy(), entity["city"].to_numpy()),
@@ -293,7 +297,7 @@ class PairFeatures:
                 left["compact"],
                 [forms[rows] for forms in initial_columns(records)],
                 right["compact"],
-                [forms[columns] for forms in self._initials],
+                [forms[place] for forms in initial_columns(entities)],
             ),
             "form_agreement": _forms(left["form"], right["form"]),
             "country_of_form": _country_of_form(query["jurisdictions"].to_numpy(), entity["country"].to_numpy()),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from em_core.retrieval.table import EntityTable
 from em_core.text.compare import compare_names
 from em_core.text.fold import over_distinct
+from em_core.text.names import ParsedName
 
 
-def group_ties(reference: pd.DataFrame, entities: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def group_ties(reference: EntityTable, entities: EntityTable, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """(n,) what the entity `second` is to `first` (positions, -1 = none), empty where nothing ties them.
 
     `its parent`, `its subsidiary`, `of the same parent` by `parent_id`; else names that differ in designators alone (holding, branch,
@@ -20,34 +22,35 @@ def group_ties(reference: pd.DataFrame, entities: pd.DataFrame, first: np.ndarra
     if not len(rows):
         return out
     one, other = first[rows], second[rows]
-    ids, parents = reference["entity_id"].to_numpy(dtype=object), reference["parent_id"].to_numpy(dtype=object)
-    mine, others = pd.notna(parents[one]), pd.notna(parents[other])
-    same_parent = mine & others & (parents[one] == parents[other])
+    left, right = (reference.take(side, ("entity_id", "parent_id")) for side in (one, other))
+    parent, others_parent = left["parent_id"].to_numpy(), right["parent_id"].to_numpy()
+    mine, others = pd.notna(parent), pd.notna(others_parent)
     by_register = np.select(
-        [mine & (parents[one] == ids[other]), others & (parents[other] == ids[one]), same_parent],
+        [
+            mine & (parent == right["entity_id"].to_numpy()),
+            others & (others_parent == left["entity_id"].to_numpy()),
+            mine & others & (parent == others_parent),
+        ],
         ["its parent", "its subsidiary", "of the same parent"],
         "",
     )
     out[rows] = by_register
-    left = rows[by_register == ""]
-    out[left] = _by_name(entities, first[left], second[left])
+    rest = rows[by_register == ""]
+    columns = (*ParsedName._fields, "compact")
+    out[rest] = _by_name(entities.take(first[rest], columns), entities.take(second[rest], columns))
     return out
 
 
-def _by_name(entities: pd.DataFrame, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """(n,) how the names of two entities say that they are of one group."""
-    core, compact = (entities[column].to_numpy(dtype=object) for column in ("core", "compact"))
-    designators = entities["designators"].to_numpy(dtype=object)
-    mine, others = over_distinct(designators[one], _telling, ""), over_distinct(designators[other], _telling, "")
+def _by_name(one: pd.DataFrame, other: pd.DataFrame) -> np.ndarray:
+    """(m,) how the names of two entities, rows of two tables of profiles, say that they are of one group."""
+    mine, others = (over_distinct(side["designators"], _telling, "") for side in (one, other))
     said = np.full(len(one), "", dtype=object)
-    same_core = (compact[one] == compact[other]) & (compact[one] != "")
+    same_core = (one["compact"].to_numpy() == other["compact"].to_numpy()) & (one["compact"] != "").to_numpy()
     for row in np.flatnonzero(same_core & (mine != others)):
         said[row] = f"same name, another designator ({mine[row] or 'none'} / {others[row] or 'none'})"
-    counted = over_distinct(core[one], _counted, False).astype(bool) | over_distinct(
-        core[other], _counted, False
-    ).astype(bool)
-    rest = np.flatnonzero(~same_core & ((mine != others) | counted))
-    relation = compare_names(entities.iloc[one[rest]], entities.iloc[other[rest]])["relation"].to_numpy()
+    counted = [over_distinct(side["core"], _counted, False).astype(bool) for side in (one, other)]
+    rest = np.flatnonzero(~same_core & ((mine != others) | counted[0] | counted[1]))
+    relation = compare_names(one.iloc[rest], other.iloc[rest])["relation"].to_numpy()
     said[rest[relation == "group"]] = "another member of the group by its name"
     return said
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from em_core.retrieval.table import EntityTable
 from em_core.text.places import same_subdivision
 
 # Attribute -> (points for agreement, points for difference). An attribute that is missing on a side says nothing.
@@ -31,7 +32,7 @@ def distinct_pairs(row: np.ndarray, entity: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def settle(
-    row: np.ndarray, entity: np.ndarray, records: pd.DataFrame, entities: pd.DataFrame
+    row: np.ndarray, entity: np.ndarray, records: pd.DataFrame, entities: EntityTable
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(settled (s, 2), tied (t, 3), reasons (s,)) for pairs of which every row has at least two, sorted by row.
 
@@ -43,7 +44,7 @@ def settle(
     points, agreed = np.zeros(len(row), dtype=np.int64), np.full(len(row), "", dtype=object)
     for column, (plus, minus) in _POINTS.items():
         here = records[column].to_numpy(dtype=object)[row]
-        there = entities[column].to_numpy(dtype=object)[entity]
+        there = entities[column][entity]
         both = (here != "") & (there != "")
         equal = both & (same_subdivision(here, there) if column == "subdivision" else here == there)
         points += np.where(equal, plus, np.where(both, minus, 0))

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from em_core.errors import UserError
 
@@ -57,27 +53,3 @@ def check_manifest(folder: Path, expected_format: int, whole: bool = True) -> di
         if not file.is_file() or (file.stat().st_size != size if by_size else digest(file) != expected):
             raise UserError(f"{folder}: {name} is missing or changed; build the folder again")
     return manifest
-
-
-@dataclass(frozen=True)
-class StoredTable:
-    """A table of an opened folder that is read when it is needed."""
-
-    path: Path
-    expected: str
-    reader: Callable[[Path], pd.DataFrame]
-
-    def read(self) -> pd.DataFrame:
-        """The table. Raises `UserError` if the file is no longer the one that the manifest lists."""
-        if not self.path.is_file() or digest(self.path) != self.expected:
-            raise UserError(f"{self.path} is missing or changed since the folder was opened; open it again")
-        return self.reader(self.path)
-
-
-def read_reference(path: Path) -> pd.DataFrame:
-    """A prepared reference or source table (see `em_core.schema`) out of Parquet."""
-    reference = pd.read_parquet(path)
-    text = [c for c in reference.columns if c != "aliases"]
-    reference[text] = reference[text].astype(object).where(reference[text].notna(), None)
-    reference["aliases"] = reference["aliases"].map(list)
-    return reference

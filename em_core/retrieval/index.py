@@ -18,18 +18,20 @@ from em_core.retrieval.arrays import open_array, save_array
 from em_core.retrieval.encoders import NameEncoder, check_encoder, make_encoder, open_encoder, save_encoder
 from em_core.retrieval.entity_names import entity_names
 from em_core.retrieval.faiss_types import Kind, cheap
-from em_core.retrieval.folder import MANIFEST, StoredTable, check_manifest, list_files, read_reference
+from em_core.retrieval.folder import MANIFEST, check_manifest, list_files
 from em_core.retrieval.fusion import best_of, fused, ranked, shared_keys
 from em_core.retrieval.keys import KEYS, KeyCode, KeyTable, key_check, names_of_keys
 from em_core.retrieval.known import KnownVectors
 from em_core.retrieval.lexical import EncodedTexts, LexicalIndex, ngram_settings
+from em_core.retrieval.lookups import Lookups
+from em_core.retrieval.table import EntityTable
 from em_core.retrieval.vectors import VectorIndex
 from em_core.schema import REFERENCE, check_contract
-from em_core.text.profile import profile, read_profile, write_profile
+from em_core.text.profile import profile
 
 log = logging.getLogger(__name__)
-_FORMAT = 4
-_VECTORS, _ENCODER = "vectors", "encoder"
+_FORMAT = 5
+_VECTORS, _ENCODER, _LOOKUPS, _ROWS = "vectors", "encoder", "lookups", "reference.arrow"
 # Queries worked on at a time: bounds the memory.
 _QUERIES = 2048
 _VECTOR_CANDIDATES = 20
@@ -114,8 +116,9 @@ class CandidateIndex:
     encoder_fingerprint: str | None
     learned: int
     changed: int = 0
-    _reference: pd.DataFrame | StoredTable = field(default_factory=pd.DataFrame, repr=False)
-    _profile: pd.DataFrame | StoredTable = field(default_factory=pd.DataFrame, repr=False)
+    _reference: pd.DataFrame | EntityTable = field(default_factory=pd.DataFrame, repr=False)
+    _profile: pd.DataFrame | None = field(default=None, repr=False)
+    _lookups: Lookups | None = field(default=None, repr=False)
     _version: str | None = field(default=None, repr=False)
     _checked: bool = field(default=False, repr=False)
 
@@ -157,21 +160,34 @@ class CandidateIndex:
             len(reference),
             _reference=reference,
             _profile=profiled,
+            _lookups=Lookups.build(profiled, names),
         )
 
     @property
+    def rows(self) -> EntityTable:
+        """The prepared reference by entity position; an opened folder's stays on disk."""
+        return self._reference if isinstance(self._reference, EntityTable) else EntityTable.of(self._reference)
+
+    @property
     def reference(self) -> pd.DataFrame:
-        """The prepared reference, in the order of the entity positions; an opened folder's is read on first use."""
-        if isinstance(self._reference, StoredTable):
-            self._reference = self._reference.read()
+        """The whole prepared reference, in the order of the entity positions: for whoever trains or changes, not for a look-up."""
+        if isinstance(self._reference, EntityTable):
+            self._reference = self._reference.frame()
         return self._reference
 
     @property
     def profile(self) -> pd.DataFrame:
-        """Profiles of the reference entities (see `em_core.text.profile`); an opened folder's are read on first use."""
-        if isinstance(self._profile, StoredTable):
-            self._profile = self._profile.read()
+        """All profiles of the reference entities (see `em_core.text.profile`): for whoever trains or changes, not for a look-up."""
+        if self._profile is None:
+            self._profile = self.lookups.entities.frame()
         return self._profile
+
+    @property
+    def lookups(self) -> Lookups:
+        """What entities are looked up by; an opened folder's stay on disk."""
+        if self._lookups is None:
+            self._lookups = Lookups.build(self.profile, _names(self.profile, self.reference))
+        return self._lookups
 
     @property
     def version(self) -> str:
@@ -340,7 +356,8 @@ class CandidateIndex:
         keys = self.keys.changed(keep, keys)
         self.lexical, self.learned, self.changed = lexical, learned, changed
         self.owner, self.keys, self.vector = owner, keys, vector
-        self._reference, self._profile, self.entities, self._version = reference, profiled, len(reference), None
+        self._reference, self._profile, self._lookups = reference, profiled, None
+        self.entities, self._version = len(reference), None
         return IndexChange(added - updated, removed - updated, updated, share, refitted)
 
     def _vectors_after(self, keep: np.ndarray, texts: np.ndarray) -> VectorIndex | None:
@@ -361,8 +378,8 @@ class CandidateIndex:
     def save(self, folder: Path) -> None:
         """Write the folder in one step: it is there whole, or not at all."""
         with atomic_folder(folder, marker=MANIFEST) as new:
-            self.reference.to_parquet(new / "reference.parquet", index=False)
-            write_profile(self.profile, new / "profile.parquet")
+            self.rows.save(new / _ROWS)
+            self.lookups.save(new / _LOOKUPS)
             save_array(new / "owner.npy", self.owner)
             self.lexical.save(new / "lexical")
             self.keys.save(new / "keys")
@@ -387,7 +404,7 @@ class CandidateIndex:
 
     @classmethod
     def load(cls, folder: Path, whole: bool = False) -> CandidateIndex:
-        """Open what `save` wrote: large arrays are mapped, tables are read on first use.
+        """Open what `save` wrote: large arrays and tables are mapped, not read.
 
         Large files are checked by their size, with `whole` by their content too. Raises `UserError` for a folder that is half-written,
         changed, of another format or made with other n-grams or keys.
@@ -409,10 +426,8 @@ class CandidateIndex:
             manifest["encoder_fingerprint"],
             manifest["learned"],
             manifest["changed"],
-            _reference=StoredTable(
-                folder / "reference.parquet", manifest["files"]["reference.parquet"], read_reference
-            ),
-            _profile=StoredTable(folder / "profile.parquet", manifest["files"]["profile.parquet"], read_profile),
+            _reference=EntityTable.open(folder / _ROWS),
+            _lookups=Lookups.load(folder / _LOOKUPS),
             _version=manifest["version"],
         )
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from em_core.retrieval.arrays import open_array, save_array
 from em_core.retrieval.entity_names import other_names
+from em_core.text.digests import text_digests
 from em_core.text.identifiers import identifier_keys
 from em_core.text.name_table import name_table
 from em_core.text.names import initial_columns
@@ -100,16 +101,12 @@ class KeyTable:
 
 def digests(space: str, texts: np.ndarray) -> np.ndarray:
     """(m,) uint64 digests of the texts that are not empty; equal texts of different spaces differ."""
-    return _hash(texts[texts != ""]) ^ _salt(space)
+    return text_digests(texts[texts != ""]) ^ _salt(space)
 
 
 @cache
 def _salt(space: str) -> np.uint64:
-    return np.uint64(_hash(np.array([f"key space {space}"], dtype=object))[0])
-
-
-def _hash(texts: np.ndarray) -> np.ndarray:
-    return pd.util.hash_array(texts.astype(object), categorize=True)
+    return np.uint64(text_digests(np.array([f"key space {space}"], dtype=object))[0])
 
 
 def key_check() -> int:
@@ -129,28 +126,29 @@ def joined(left: np.ndarray, right: np.ndarray) -> np.ndarray:
     return np.where((left != "") & (right != ""), left + "|" + right, "").astype(object)
 
 
-def _text(frame: pd.DataFrame, column: str) -> np.ndarray:
+def texts_of(frame: pd.DataFrame, column: str) -> np.ndarray:
+    """(n,) a column as objects."""
     return frame[column].to_numpy(dtype=object)
 
 
 def _attribute_keys(profiles: pd.DataFrame) -> Iterator[tuple[KeyCode, _Keys]]:
     """Keys that a record and an entity have alike: identifiers, issuer, tickers, domain."""
     found = identifier_keys(profiles)
-    row, kind, key = found["row"].to_numpy(), _text(found, "kind"), _text(found, "key")
+    row, kind, key = found["row"].to_numpy(), texts_of(found, "kind"), texts_of(found, "key")
     for name, code in _IDENTIFIERS.items():
         yield code, (row[kind == name], key[kind == name])
     # The first six characters of a CUSIP name its issuer (ANSI X9.6).
     cusips = kind == "cusip"
     yield "CUSIP_ISSUER", (row[cusips], np.array([text[:6] for text in key[cusips]], dtype=object))
     every = np.arange(len(profiles))
-    yield "TICKER_EXCHANGE", (every, joined(_text(profiles, "symbol"), _text(profiles, "venue")))
-    yield "TICKER_COUNTRY", (every, joined(_text(profiles, "symbol"), _text(profiles, "venue_country")))
-    yield "DOMAIN", (every, _text(profiles, "domain"))
+    yield "TICKER_EXCHANGE", (every, joined(texts_of(profiles, "symbol"), texts_of(profiles, "venue")))
+    yield "TICKER_COUNTRY", (every, joined(texts_of(profiles, "symbol"), texts_of(profiles, "venue_country")))
+    yield "DOMAIN", (every, texts_of(profiles, "domain"))
 
 
 def _single_words(names: pd.DataFrame) -> np.ndarray:
     """(n,) the core where it is one word that may be initials, else empty."""
-    core, (least, most) = _text(names, "core"), _INITIALS
+    core, (least, most) = texts_of(names, "core"), _INITIALS
     return np.array([word if least <= len(word) <= most and " " not in word else "" for word in core], dtype=object)
 
 
@@ -164,7 +162,7 @@ def _entity_keys(entities: pd.DataFrame, names: pd.DataFrame) -> Iterator[tuple[
     """(space, keys) of the reference."""
     yield from _attribute_keys(entities)
     owner, alias = names["entity"].to_numpy(), names["alias"].to_numpy(dtype=bool)
-    name, core, country = _text(names, "name_key"), _text(names, "core_key"), _text(entities, "country")[owner]
+    name, core, country = texts_of(names, "name_key"), texts_of(names, "core_key"), texts_of(entities, "country")[owner]
     yield "name", (owner[~alias], name[~alias])
     yield "alias", (owner[alias], name[alias])
     yield "name country", (owner, joined(name, country))
@@ -179,8 +177,8 @@ def _record_keys(records: pd.DataFrame) -> Iterator[tuple[KeyCode, str, _Keys]]:
     """(what a find is called, space, keys) of record profiles."""
     for code, keys in _attribute_keys(records):
         yield code, code, keys
-    every, country = np.arange(len(records)), _text(records, "country")
-    name, core = _text(records, "name_key"), _text(records, "core_key")
+    every, country = np.arange(len(records)), texts_of(records, "country")
+    name, core = texts_of(records, "name_key"), texts_of(records, "core_key")
     yield "NAME", "name", (every, name)
     yield "ALIAS", "alias", (every, name)
     yield "NAME_COUNTRY", "name country", (every, joined(name, country))
@@ -192,4 +190,4 @@ def _record_keys(records: pd.DataFrame) -> Iterator[tuple[KeyCode, str, _Keys]]:
         yield "ACRONYM", "word", (every, initials)
     rows, texts = other_names(records)
     if len(rows):
-        yield "ALIAS", "core", (rows, _text(name_table(texts), "core_key"))
+        yield "ALIAS", "core", (rows, texts_of(name_table(texts), "core_key"))

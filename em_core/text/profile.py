@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -55,17 +53,3 @@ def profile(frame: pd.DataFrame) -> pd.DataFrame:
     identifiers = check_identifiers(frame, country)
     columns |= {str(column): identifiers[column].to_numpy(dtype=object) for column in identifiers}
     return pd.DataFrame(columns, index=frame.index)
-
-
-def write_profile(profiled: pd.DataFrame, path: Path) -> None:
-    """Keep a profile as Parquet: making it takes ten times as long as reading it."""
-    also = [json.dumps(names, ensure_ascii=False) if names else "" for names in profiled["also"]]
-    profiled.assign(also=also).to_parquet(path, index=False)
-
-
-def read_profile(path: Path) -> pd.DataFrame:
-    """What `write_profile` wrote."""
-    profiled = pd.read_parquet(path).astype(object)
-    also = np.empty(len(profiled), dtype=object)
-    also[:] = [tuple((kind, name) for kind, name in json.loads(names)) if names else () for names in profiled["also"]]
-    return profiled.assign(also=also)

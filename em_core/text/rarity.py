@@ -2,56 +2,43 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 
 import numpy as np
-import scipy.sparse as sp
+
+from em_core.text.digests import text_digests
 
 Texts = Sequence[str] | np.ndarray
 
 
-@dataclass(frozen=True)
-class WordBags:
-    """Words of n texts: `known` (n, v) holds each known word's rarity once, `unknown` (n,) counts words never seen."""
-
-    known: sp.csr_matrix
-    unknown: np.ndarray
+def unseen_rarity(texts: int) -> float:
+    """Rarity of a word that none of so many texts holds."""
+    return float(np.log(texts + 1) + 1)
 
 
 @dataclass(frozen=True)
 class Rarity:
-    """Inverse document frequency of the reference's words: ln((n + 1) / (df + 1)) + 1; never seen words weigh most."""
+    """Inverse document frequency of the reference's words: ln((n + 1) / (df + 1)) + 1; never seen words weigh most.
 
-    vocabulary: dict[str, int] = field(repr=False)
+    `digest` (v,) uint64 of the words, ascending: a word's place in it is its number. `weight` (v,).
+    """
+
+    digest: np.ndarray = field(repr=False)
     weight: np.ndarray = field(repr=False)
     unseen: float
 
-    @classmethod
-    def fit(cls, texts: Texts) -> Rarity:
-        """Learn from folded names, one text for each entity."""
-        counts = Counter(chain.from_iterable(set(text.split()) for text in texts))
-        words = sorted(counts)
-        frequency = np.array([counts[word] for word in words], dtype=np.float64)
-        weight = np.log((len(texts) + 1) / (frequency + 1)) + 1
-        return cls(
-            {word: i for i, word in enumerate(words)}, weight.astype(np.float32), float(np.log(len(texts) + 1) + 1)
-        )
+    def __len__(self) -> int:
+        return len(self.weight)
 
-    def bags(self, texts: Texts) -> WordBags:
-        """Weighted word sets of `texts`."""
-        indptr = np.zeros(len(texts) + 1, dtype=np.int64)
-        indices: list[int] = []
-        unknown = np.zeros(len(texts), dtype=np.float32)
-        get = self.vocabulary.get
-        for row, text in enumerate(texts):
-            found = [get(word) for word in set(text.split())]
-            known = sorted(i for i in found if i is not None)
-            indices.extend(known)
-            indptr[row + 1] = indptr[row] + len(known)
-            unknown[row] = len(found) - len(known)
-        columns = np.array(indices, dtype=np.int64)
-        known_matrix = sp.csr_matrix((self.weight[columns], columns, indptr), shape=(len(texts), len(self.vocabulary)))
-        return WordBags(known_matrix, unknown)
+    def numbers(self, words: np.ndarray) -> np.ndarray:
+        """(w,) the number of each word, -1 = never seen."""
+        wanted = text_digests(words)
+        at = np.minimum(np.searchsorted(self.digest, wanted), max(0, len(self) - 1))
+        return np.where(self.digest[at] == wanted, at, -1) if len(self) else np.full(len(wanted), -1)
+
+    def of(self, numbers: np.ndarray) -> np.ndarray:
+        """(w,) float32 rarity of words by their number."""
+        out = np.full(len(numbers), self.unseen, dtype=np.float32)
+        out[numbers >= 0] = self.weight[numbers[numbers >= 0]]
+        return out

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Iterator
+
+import numpy as np
 
 from em_core.text.identifiers import State, check_identifier, compact_identifier
 
@@ -19,18 +21,19 @@ _FORMS = {
 }
 
 
-def one_edit_repair(kind: str, value: str, known: Container[str]) -> str | None:
-    """The only identifier in `known` that is one edit from the invalid `value` and passes its own check, or None.
+def one_edit_repair(kind: str, value: str, known: Callable[[np.ndarray], np.ndarray]) -> str | None:
+    """The only known identifier that is one edit from the invalid `value` and passes its own check, or None.
 
     An edit is a substituted (look-alikes such as O and 0 included), lost or added character or a swap of neighbours.
-    `known` holds normal forms as `check_identifier` gives them. None also for two or more candidates, which make a guess,
-    and for kinds without check digits.
+    `known` says of (m,) normal forms, as `check_identifier` gives them, which are known. None also for two or more candidates, which
+    make a guess, and for kinds without check digits.
     """
     if kind not in _FORMS:
         return None
     length, alphabet = _FORMS[kind]
-    edits = {candidate for candidate in _edits(compact_identifier(kind, value), length, alphabet) if candidate in known}
-    repaired = [candidate for candidate in edits if check_identifier(kind, candidate) == (candidate, State.VALID)]
+    edits = np.array(sorted(set(_edits(compact_identifier(kind, value), length, alphabet))), dtype=object)
+    there = edits[known(edits)] if len(edits) else edits
+    repaired = [str(candidate) for candidate in there if check_identifier(kind, candidate) == (candidate, State.VALID)]
     return repaired[0] if len(repaired) == 1 else None
 
 

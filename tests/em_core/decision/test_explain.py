@@ -19,6 +19,7 @@ from em_core.decision.exact import RUNGS, ExactStage
 from em_core.decision.explain import evidence, reasons, short_reasons
 from em_core.decision.groups import group_ties
 from em_core.decision.policy import DecisionPolicy, Evidence, PolicySettings
+from em_core.retrieval.table import EntityTable
 from em_core.schema import prepare_reference, prepare_source
 from em_core.text.profile import profile
 
@@ -51,6 +52,11 @@ NO_RUNGS = POLICY.model_copy(update={"rungs": {}})
 @cache
 def reference() -> pd.DataFrame:
     return prepare_reference(MASTER)
+
+
+@cache
+def master_rows() -> EntityTable:
+    return EntityTable.of(reference())
 
 
 @cache
@@ -88,10 +94,10 @@ def tell_all(
     for query, found in enumerate(candidates):
         if nearest[query] < 0 and found and not bad_input[query]:
             nearest[query] = IDS.index(found[0][0])
-    ties = group_ties(reference(), stage().entities, decisions.entity, decisions.runner_up)
+    ties = group_ties(master_rows(), stage().lookups.entities, decisions.entity, decisions.runner_up)
     decisions = with_same_group(decisions, ties)
-    said = evidence(described, reference(), stage(), hits, decisions, nearest, ties, {})
-    why = reasons(reference(), decisions, hits, policy, nearest, ties)
+    said = evidence(described, master_rows(), stage(), hits, decisions, nearest, ties, {})
+    why = reasons(master_rows(), decisions, hits, policy, nearest, ties)
     return [
         Told(decision, method, reason, json.loads(item))
         for decision, method, reason, item in zip(decisions.decision, decisions.method, why, said, strict=True)
@@ -342,7 +348,7 @@ def test_an_attribute_that_broke_a_tie_is_named() -> None:
         one + 0.9,
         one + 0.3,
     )
-    (reason,) = reasons(master, decided, hits, POLICY, hits.entity, np.array([""], dtype=object))
+    (reason,) = reasons(EntityTable.of(master), decided, hits, POLICY, hits.entity, np.array([""], dtype=object))
     assert "as 'Twin Fund' (of several, by country, whole name, name, city)" in reason
 
 

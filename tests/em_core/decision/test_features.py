@@ -31,7 +31,7 @@ def features(index: CandidateIndex, records: list[dict[str, str | None]]) -> pd.
     source = prepare_source(pd.DataFrame([{"source_id": str(i), **r} for i, r in enumerate(records)]), system="s")
     described = profile(source)
     found = index.search(described)
-    out = PairFeatures(index.profile)(described, found)
+    out = PairFeatures(index.lookups)(described, found)
     return pd.concat([found[["query", "entity"]], out], axis=1).set_index(["query", "entity"])
 
 

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 
 from em_core.decision.decide import Decisions, with_same_group
 from em_core.decision.groups import group_ties
+from em_core.retrieval.table import EntityTable
 from em_core.schema import prepare_reference
 from em_core.text.profile import profile
 
 
 def tie(first: dict[str, str | None], second: dict[str, str | None]) -> str:
     master = prepare_reference(pd.DataFrame([{"entity_id": "1", **first}, {"entity_id": "2", **second}]))
-    return str(group_ties(master, profile(master), np.array([0]), np.array([1]))[0])
+    return str(group_ties(EntityTable.of(master), EntityTable.of(profile(master)), np.array([0]), np.array([1]))[0])
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,9 @@ def test_what_ties_two_entities(first: dict[str, str | None], second: dict[str, 
 def test_no_entity_is_tied_to_none() -> None:
     master = prepare_reference(pd.DataFrame([{"entity_id": "1", "name": "Acme 1", "parent_id": None}]))
     nobody = np.array([0, -1, -1])
-    assert group_ties(master, profile(master), nobody, np.array([-1, 0, -1])).tolist() == ["", "", ""]
+    assert group_ties(
+        EntityTable.of(master), EntityTable.of(profile(master)), nobody, np.array([-1, 0, -1])
+    ).tolist() == ["", "", ""]
 
 
 METHODS = ["AMBIGUOUS", "NEAR_MISS", "CONFLICT", "SCORER", "LEI", "BELOW_THRESHOLD", "BAD_INPUT"]

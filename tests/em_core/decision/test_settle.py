@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from em_core.decision.settle import distinct_pairs, settle
+from em_core.retrieval.table import EntityTable
 
 # Attribute -> (points for agreement, points for difference, word of the reason).
 POINTS = {
@@ -46,7 +47,7 @@ def one_tie(record: dict[str, str], *entities: dict[str, str]) -> tuple[list[lis
     """Settle one record among all of these entities."""
     count = len(entities)
     settled, tied, reasons = settle(
-        np.zeros(count, dtype=np.int64), np.arange(count), table([record]), table([*entities])
+        np.zeros(count, dtype=np.int64), np.arange(count), table([record]), EntityTable.of(table([*entities]))
     )
     return settled.tolist(), tied.tolist(), reasons.tolist()
 
@@ -71,7 +72,7 @@ def test_it_settles_as_counting_by_hand_does(
             why.append(reason)
         else:
             ties.append([r, best, second])
-    settled, tied, reasons = settle(row, entity, table(records), table(entities))
+    settled, tied, reasons = settle(row, entity, table(records), EntityTable.of(table(entities)))
     assert (settled.tolist(), tied.tolist(), reasons.tolist()) == (wanted, ties, why)
     assert settled.shape[1:] == (2,) and tied.shape[1:] == (3,)
 
@@ -104,13 +105,13 @@ def test_several_rows_and_other_positions() -> None:
     row, entity = np.array([2, 2, 5, 5, 5]), np.array([0, 3, 1, 2, 3])
     records = table([{}] * 2 + [{"city": "x"}] + [{}] * 2 + [{"domain": "z"}])
     entities = table([{"city": "x"}, {"domain": "z"}, {"domain": "z"}, {"city": "y"}])
-    settled, tied, reasons = settle(row, entity, records, entities)
+    settled, tied, reasons = settle(row, entity, records, EntityTable.of(entities))
     assert (settled.tolist(), tied.tolist(), reasons.tolist()) == ([[2, 0]], [[5, 1, 2]], ["city"])
 
 
 def test_nothing_to_settle() -> None:
     empty = np.zeros(0, dtype=np.int64)
-    settled, tied, reasons = settle(empty, empty, table([]), table([]))
+    settled, tied, reasons = settle(empty, empty, table([]), EntityTable.of(table([])))
     assert settled.shape == (0, 2) and tied.shape == (0, 3) and reasons.shape == (0,)
 
 

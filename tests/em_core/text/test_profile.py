@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from em_core.schema import IDENTIFIERS, prepare_reference, prepare_source
-from em_core.text.profile import profile, read_profile, write_profile
+from em_core.text.profile import profile
 
 ROWS: list[dict[str, Any]] = [
     {
@@ -94,10 +93,3 @@ def test_a_profile_does_not_depend_on_its_neighbours(order: list[int]) -> None:
 def test_an_empty_table_has_all_columns() -> None:
     empty = profile(source(ROWS[0]).iloc[:0])
     assert list(empty.columns) == list(profile(source(ROWS[0])).columns) and len(empty) == 0
-
-
-@pytest.mark.parametrize("rows", [ROWS, ROWS[:1], []])
-def test_a_profile_that_was_kept_is_the_same(rows: list[dict[str, Any]], tmp_path: Path) -> None:
-    whole = profile(source(*ROWS)).iloc[: len(rows)]
-    write_profile(whole, tmp_path / "profile.parquet")
-    pd.testing.assert_frame_equal(read_profile(tmp_path / "profile.parquet"), whole)
