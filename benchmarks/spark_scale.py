@@ -53,9 +53,10 @@ def feed(matcher: Matcher, records: int) -> pd.DataFrame:
 
 
 def own_memory(process: psutil.Process) -> int:
-    """Bytes that a Python worker shares with nobody; 0 for any other process, or one that has just ended."""
+    """Bytes of a Python worker that are no pages of a file; 0 for any other process, or one that has just ended."""
     try:
-        return int(process.memory_full_info().uss) if "pyspark" in " ".join(process.cmdline()) else 0
+        found = process.memory_info()
+        return int(found.rss - found.shared) if "pyspark" in " ".join(process.cmdline()) else 0
     except psutil.NoSuchProcess:
         return 0
 
@@ -146,10 +147,11 @@ def main() -> None:
             for worker in arguments.workers:
                 figures = measured(source, arguments.matcher, count, worker, Path(folder))
                 rate = count / figures["seconds"]
-                one = one or rate / worker
+                one = rate if worker == 1 else one
                 cost = _cost(arguments, 1e6 * worker / rate)
+                efficiency = f"{rate / worker / one:.2f}" if one else "-"
                 cells = [f"{count:,}", f"{rate_alone:,.0f}", worker, f"{figures['session s']:.1f}", f"{figures['first job s']:.1f}",
-                         partitions(count, worker), f"{rate:,.0f}", f"{rate / worker / rate_alone:.2f}", f"{rate / worker / one:.2f}",
+                         partitions(count, worker), f"{rate:,.0f}", f"{rate / worker / rate_alone:.2f}", efficiency,
                          f"{figures['own MB of the largest worker']:,.0f}",
                          cost]  # fmt: skip
                 print("| " + " | ".join(map(str, cells)) + " |", flush=True)

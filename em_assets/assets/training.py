@@ -142,7 +142,7 @@ def matcher(
         queries = workspace.tables.read(QUERY_TABLE)
         folder = workspace.model(MATCHER)
         ditto = workspace.model(DITTO) if chosen.ditto.enabled else None
-        fitted = fit_matcher(CandidateIndex.load(workspace.model(INDEX)), queries, ditto, folder, chosen)
+        fitted = fit_matcher(CandidateIndex.load(workspace.model(INDEX), whole=True), queries, ditto, folder, chosen)
     report = fitted.report
     found = report["candidate_recall"].get(f"@{chosen.retrieval.candidates}") or max(
         (v for v in report["candidate_recall"].values() if v is not None), default=None

@@ -58,7 +58,7 @@ def _work(arguments: argparse.Namespace, say: Say) -> Outcome:
     queries = store.read(QUERY_TABLE)
     say(f"fitting on {len(queries):,} records with known answers")
     fitted = fit_matcher(
-        CandidateIndex.load(arguments.index), queries, arguments.ditto, arguments.output_path, settings
+        CandidateIndex.load(arguments.index, whole=True), queries, arguments.ditto, arguments.output_path, settings
     )
     if arguments.ditto is not None:
         record_cost(store, _training_cost(arguments.ditto), read_prices(arguments.prices))

@@ -105,7 +105,7 @@ def changed_index(
     if not (folder / MANIFEST).is_file():
         return None
     try:
-        index = CandidateIndex.load(folder)
+        index = CandidateIndex.load(folder, whole=True)
     except UserError as error:
         say(str(error))
         return None
