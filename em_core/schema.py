@@ -204,7 +204,8 @@ def map_columns(columns: Iterable[str], contract: Contract, mapping: Mapping[str
 
 def _text(value: Any) -> str:
     if isinstance(value, str):
-        return value.strip()
+        # pandas takes texts for one that differ only behind a NUL character.
+        return value.replace("\0", " ").strip()
     if isinstance(value, float | np.floating):
         return f"{value:.0f}" if float(value).is_integer() else str(value)
     return str(value).strip()

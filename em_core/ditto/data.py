@@ -14,6 +14,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from em_core.errors import UserError
+from em_core.text.distinct import factorize
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +95,7 @@ def split_pairs(pairs: pd.DataFrame, share: float, seed: int, origin: str) -> tu
     the key columns, else by their text. Raises `UserError` if neither way leaves both classes on both sides.
     """
     left, right = _record_columns(pairs)
-    codes, records = pd.factorize(pd.concat([pairs[left], pairs[right]], ignore_index=True))
+    codes, records = factorize(pd.concat([pairs[left], pairs[right]], ignore_index=True))
     left_codes, right_codes = np.split(codes, 2)
     links = coo_array((np.ones(len(pairs)), (left_codes, right_codes)), shape=(len(records), len(records)))
     component = connected_components(links, directed=False)[1][left_codes]

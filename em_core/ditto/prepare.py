@@ -10,8 +10,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from em_core.ditto.knowledge import KNOWLEDGE
@@ -19,6 +17,7 @@ from em_core.ditto.serialise import Record, join_record, split_record
 from em_core.ditto.settings import TrainSettings
 from em_core.ditto.summarise import PIECE, CountPieces, Summariser
 from em_core.errors import UserError
+from em_core.text.distinct import factorize
 
 PREPARE = "prepare.json"
 _MARKUP = {"classic": 2, "short": 0}  # tokens beside the attribute's name: COL and VAL; none
@@ -60,7 +59,7 @@ class Preparation(BaseModel):
         """
         if self == Preparation.identity():
             return list(texts)
-        codes, distinct = pd.factorize(np.array([*texts], dtype=object))
+        codes, distinct = factorize([*texts])
         if (codes < 0).any():
             raise ValueError("a record is None or NaN; records are text, and one without any value is the empty text")
         prepared = [self._one(text) for text in distinct]

@@ -24,6 +24,7 @@ from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import normalize
 
 from em_core.ditto.serialise import attributes_in, split_record
+from em_core.text.distinct import factorize
 
 FILE = "similarity.npz"
 CHUNK = 1 << 16  # pairs compared at a time
@@ -120,7 +121,7 @@ class Similarity:
         """Features of n pairs of serialised records, float32 (n, features); NaN where a side lacks the attribute."""
         if not len(left):
             return self([""], [""]).iloc[:0]  # the names of the features, and no pair
-        codes, distinct = pd.factorize(np.array([*left, *right], dtype=object))
+        codes, distinct = factorize([*left, *right])
         columns = self._columns(distinct)
         one, other = np.split(codes, 2)
         parts = [

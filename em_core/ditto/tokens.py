@@ -9,7 +9,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+
+from em_core.text.distinct import factorize
 
 if TYPE_CHECKING:
     import torch
@@ -81,7 +82,7 @@ class PairTokeniser:
 
         Texts met in recent calls are not tokenised again.
         """
-        codes, texts = pd.factorize(np.array([*left, *right], dtype=object))
+        codes, texts = factorize([*left, *right])
         if (codes < 0).any():
             raise ValueError("a record is None or NaN; records are text, and one without any value is the empty text")
         tokens = self._tokens(texts.tolist())

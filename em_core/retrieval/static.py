@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import scipy.sparse as sp
 from sklearn.linear_model import Ridge
 
 from em_core.errors import UserError
+from em_core.text.distinct import factorize
 from em_core.text.rarity import Texts
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class StaticEncoder:
         """Which words a text has (n, w), and which tokens a word has (w, v), in their order; each word is split once."""
         split = [str(text).split() for text in texts]
         every = np.fromiter(chain.from_iterable(split), dtype=object)
-        codes, words = pd.factorize(every)
+        codes, words = factorize(every)
         ids = [found.ids for found in self._splitter.encode_batch(list(words), add_special_tokens=False)]
         size = self._splitter.get_vocab_size(with_added_tokens=True)
         return _ones(split, codes, len(words)), _ones(ids, np.fromiter(chain.from_iterable(ids), dtype=np.int64), size)

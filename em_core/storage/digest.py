@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from em_core.text.digests import text_digests
+
 _BYTES = 8
 _CHUNK = 1 << 20
 _STEP = np.uint64(0x9E3779B97F4A7C15)
@@ -133,13 +135,13 @@ def _numbers(values: np.ndarray) -> np.ndarray:
 def _objects(values: np.ndarray) -> np.ndarray:
     """Hashes of an object array without missing values."""
     if pd.api.types.infer_dtype(values, skipna=False) == "string":
-        return pd.util.hash_array(values) ^ _KINDS["text"]
+        return text_digests(values) ^ _KINDS["text"]
     hashes = np.empty(len(values), dtype=np.uint64)
     texts = np.array([isinstance(v, str) for v in values], dtype=bool)
     lists = np.array([isinstance(v, list | tuple | np.ndarray) for v in values], dtype=bool)
     others = ~texts & ~lists
     if texts.any():
-        hashes[texts] = pd.util.hash_array(values[texts]) ^ _KINDS["text"]
+        hashes[texts] = text_digests(values[texts]) ^ _KINDS["text"]
     if lists.any():
         hashes[lists] = _lists(values[lists]) ^ _KINDS["list"]
     if others.any():

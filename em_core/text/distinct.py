@@ -11,13 +11,35 @@ import pandas as pd
 T = TypeVar("T")
 
 
+def factorize(values: Iterable[object]) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) the code of each value, -1 for a missing one, and the distinct values as objects, in the order of their first appearance.
+
+    As `pandas.factorize`, which takes texts for one another that differ only behind a NUL character.
+    """
+    column = values if isinstance(values, pd.Series) else pd.Series(values, dtype=object)
+    listed = column.tolist()
+    try:
+        nul = "\0" in "".join(listed)
+    except TypeError:  # not texts alone
+        nul = "\0" in "".join(map(str, listed))
+    if not nul:
+        codes, distinct = pd.factorize(column, use_na_sentinel=True)
+        return codes, np.asarray(distinct, dtype=object)
+    known: dict[object, int] = {}
+    missing = column.isna().to_numpy(dtype=bool)
+    codes = np.array([-1 if gone else known.setdefault(x, len(known)) for x, gone in zip(listed, missing, strict=True)])
+    out = np.empty(len(known), dtype=object)
+    out[:] = list(known)
+    return codes, out
+
+
 def over_distinct_rows(columns: Sequence[Iterable[object]], function: Callable[..., T]) -> np.ndarray:
     """`function` of each distinct row's texts (columns of equal length), spread back; None and NaN come as empty text."""
     texts: list[list[str]] = []
     codes: list[np.ndarray] = []
     rows = np.zeros(0, dtype=np.int64)
     for column in columns:
-        found, distinct = pd.factorize(pd.Series(column, dtype=object), use_na_sentinel=True)
+        found, distinct = factorize(column)
         texts.append([*map(str, distinct), ""])
         codes.append(found)
         # Numbered anew after every column: the product of many sizes would overflow.

@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
-import pandas as pd
 from anyascii import anyascii
+
+from em_core.text.distinct import factorize
 
 # Legal forms and designators that a script glues to the name: anchored at either end, before the script is lost.
 _GLUED_FORMS = {
@@ -120,7 +121,7 @@ def _without_pictures(text: str) -> str:
 
 def over_distinct(values: Iterable[object], function: Callable[[str], T], missing: T) -> np.ndarray:
     """`function` over the distinct texts only, spread back to every row; None and NaN give `missing`."""
-    codes, distinct = pd.factorize(pd.Series(values, dtype=object), use_na_sentinel=True)
+    codes, distinct = factorize(values)
     results = np.empty(len(distinct) + 1, dtype=object)
     for position, text in enumerate(distinct):
         results[position] = function(str(text))

@@ -21,6 +21,7 @@ from stdnum import cusip, figi, isin
 from stdnum.exceptions import ValidationError
 from stdnum.gb import sedol
 
+from em_core.text.distinct import factorize
 from em_core.text.fold import over_distinct
 from em_core.text.registration import National, check_registration, check_vat, registration_of_vat
 
@@ -386,7 +387,7 @@ def _check_column(values: pd.Series, kind: str, country: np.ndarray) -> tuple[np
     there = np.flatnonzero(values.notna().to_numpy(dtype=bool))
     if not len(there):
         return out
-    texts, distinct = pd.factorize(values.to_numpy(dtype=object)[there])
+    texts, distinct = factorize(values.to_numpy(dtype=object)[there])
     home = np.asarray(country, dtype=object)[there] if kind in NATIONAL_KINDS else np.full(len(there), "", dtype=object)
     homes, countries = pd.factorize(home, use_na_sentinel=False)
     codes, pairs = pd.factorize(texts * len(countries) + homes)

@@ -179,6 +179,11 @@ def test_every_kind_of_missing_is_none_and_the_rest_is_text(values: pd.Series, e
     assert out.tolist() == expected
 
 
+def test_a_nul_character_is_a_blank() -> None:
+    out = missing_to_none(pd.Series(["Acme\0GmbH", "\0", "Acme\0", "Acme"], dtype=object))
+    assert out.tolist() == ["Acme GmbH", None, "Acme", "Acme"]
+
+
 def test_missing_to_none_keeps_the_index_also_when_it_repeats() -> None:
     out = missing_to_none(pd.Series(["a", None, "b"], index=[7, 7, 3]))
     assert out.index.tolist() == [7, 7, 3]
@@ -329,7 +334,7 @@ def test_one_id_in_two_feeds_is_no_duplicate() -> None:
 def test_no_source_row_is_dropped_or_moved(names: dict[str, str | None]) -> None:
     prepared = prepare_source(pd.DataFrame({"id": list(names), "name": list(names.values())}), system="s")
     assert prepared["source_id"].tolist() == list(names)
-    assert prepared["name"].tolist() == [(name or "").strip() or None for name in names.values()]
+    assert prepared["name"].tolist() == [(name or "").replace("\0", " ").strip() or None for name in names.values()]
 
 
 # --- truth -----------------------------------------------------------------------------------------------------------
