@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -73,7 +72,7 @@ class Lookups:
             entities.groupby("core")["core"].transform("size").to_numpy(dtype=np.float32),
         )
 
-    @cached_property
+    @property
     def own_names(self) -> int:
         """How many name rows are the entities' own; other names follow."""
         return len(self.entities)
