@@ -97,8 +97,6 @@ class Engine:
     def __init__(self, index: CandidateIndex, ditto: DittoModel | LateDitto | None) -> None:
         self.index = index
         self.ditto = ditto
-        # An index in memory makes this table anew whenever it is asked.
-        self.rows = index.rows
         self.features = PairFeatures(index.lookups)
         self.exact = ExactStage(index.lookups)
 
@@ -134,7 +132,7 @@ class Engine:
         start = time.perf_counter()
         attributes = self.ditto.attributes
         left = serialise(source.iloc[candidates["query"].to_numpy()[chosen]], attributes)
-        right = serialise(self.rows.take(candidates["entity"].to_numpy()[chosen]), attributes)
+        right = serialise(self.index.rows.take(candidates["entity"].to_numpy()[chosen]), attributes)
         out[chosen] = self.ditto.predict(left, right, part="encoder")
         timings.ditto_pairs += int(chosen.sum())
         timings.add("ditto", start)
@@ -259,7 +257,7 @@ class Matcher:
         decisions = decide(
             self.policy, hits, scored.candidates, scored.probability, scored.ditto, identifier, bad_input, system
         )
-        reference = self.engine.rows
+        reference = self.engine.index.rows
         ties = group_ties(reference, self.engine.index.lookups.entities, decisions.entity, decisions.runner_up)
         decisions = with_same_group(decisions, ties)
         nearest = decisions.entity.copy()
@@ -310,7 +308,7 @@ class Matcher:
             query = scored.query[scored.order]
             place = place_in_run(query)
             kept = scored.order[place < best]
-            entities = self.engine.rows.take(scored.candidates["entity"].to_numpy()[kept], ("entity_id", "name"))
+            entities = self.engine.index.rows.take(scored.candidates["entity"].to_numpy()[kept], ("entity_id", "name"))
             parts.append(
                 pd.DataFrame(
                     {
@@ -337,7 +335,7 @@ class Matcher:
         return [self._explain(row, source, results, scored, best) for row in range(len(source))]
 
     def _explain(self, row: int, source: pd.DataFrame, results: pd.DataFrame, scored: Scored, best: int) -> Explanation:
-        reference, result, record = self.engine.rows, results.iloc[row], source.iloc[row]
+        reference, result, record = self.engine.index.rows, results.iloc[row], source.iloc[row]
         mine = scored.order[scored.query[scored.order] == row]
         entities = scored.candidates["entity"].to_numpy()
         decided = reference.where("entity_id", result["matched_entity_id"])

@@ -145,7 +145,7 @@ def offered_digests(matcher: Matcher, source: pd.DataFrame, timings: Timings | N
 
 def entity_hashes(matcher: Matcher) -> np.ndarray:
     """(entities + 1,) 64-bit hash of each reference row's content, 0 behind them for "none"."""
-    rows, columns = matcher.engine.rows, ["entity_id", *ATTRIBUTES]
+    rows, columns = matcher.engine.index.rows, ["entity_id", *ATTRIBUTES]
     parts = [
         hash_rows(rows.take(np.arange(start, min(start + _ROWS, len(rows))), columns), columns)
         for start in range(0, len(rows), _ROWS)

@@ -191,7 +191,7 @@ def match_safely(matcher: Matcher, frame: pd.DataFrame, run_id: str) -> pd.DataF
             return pd.concat([match_safely(matcher, part, run_id) for part in parts], ignore_index=True)
         probe = pd.DataFrame({name: [None] for name in frame.columns}, dtype=object)
         probe["source_system"], probe["source_id"] = "probe", "probe"
-        probe["name"] = str(matcher.engine.rows.take([0], ("name",))["name"].iloc[0])
+        probe["name"] = str(matcher.engine.index.rows.take([0], ("name",))["name"].iloc[0])
         matcher.match(probe)
         log.warning("record %s cannot be matched: %s", frame["source_id"].iloc[0], type(error).__name__)
         return _undigested(matcher, frame, run_id, error)

@@ -15,8 +15,7 @@ import pandas as pd
 from em_core.decision.settle import distinct_pairs, settle
 from em_core.retrieval.entity_names import NAME_COLUMNS, entity_names, other_names
 from em_core.retrieval.key_index import KeyIndex
-from em_core.retrieval.keys import joined
-from em_core.retrieval.lookups import Lookups, issuers
+from em_core.retrieval.lookups import Lookups, entity_keys
 from em_core.retrieval.products import place_in_run
 from em_core.schema import IDENTIFIERS
 from em_core.text.compare import compare_names
@@ -96,7 +95,7 @@ class ExactStage:
 
     def known(self, kind: str) -> KeyIndex:
         """The identifiers of one kind that the reference carries, of entities."""
-        return self.lookups.identifiers[kind]
+        return self.lookups.keys[kind]
 
     def compare(self, records: pd.DataFrame, rows: np.ndarray, entity: np.ndarray) -> pd.DataFrame:
         """`compare_names` of record profiles `rows` and entity positions, by the entity's most fitting name."""
@@ -125,11 +124,6 @@ class ExactStage:
         walk.by_issuer_ticker_and_domain()
         walk.by_name()
         return walk.hits()
-
-
-def _joined(left: pd.Series, right: pd.Series) -> np.ndarray:
-    """`left|right`, empty where either is."""
-    return joined(left.to_numpy(dtype=object), right.to_numpy(dtype=object))
 
 
 class _Walk:
@@ -171,7 +165,7 @@ class _Walk:
         rows, entities, codes = [], [], []
         for kind, rung in _RUNG_OF.items():
             mine = found[found["kind"] == kind]
-            query, entity = self.stage.known(kind).find(mine["key"].to_numpy(dtype=object))
+            query, entity = self.stage.lookups.find(kind, mine["key"].to_numpy(dtype=object))
             row, entity = distinct_pairs(mine["row"].to_numpy()[query], entity)
             seen = self.visible(row, entity)
             rows.append(row[seen])
@@ -243,7 +237,7 @@ class _Walk:
 
     def _namesake(self, rows: np.ndarray) -> np.ndarray:
         """(len(rows),) the one entity that carries the record's whole name and no contrary country, -1 = none or several."""
-        query, member = self.stage.lookups.keys["name"].find(self.records["name_key"].to_numpy(dtype=object)[rows])
+        query, member = self.stage.lookups.find("name", self.records["name_key"].to_numpy(dtype=object)[rows])
         entity = self.stage.lookups.owner(member)
         fits = self.visible(rows[query], entity) & ~self.abroad(rows[query], entity)
         query, entity = distinct_pairs(query[fits], entity[fits])
@@ -264,19 +258,13 @@ class _Walk:
 
     def by_issuer_ticker_and_domain(self) -> None:
         """Keys that need a fitting name: a ticker alone is a hint, and many firms of a group share a domain."""
-        records = self.records
-        for code, key, values, relations in (
-            ("CUSIP_ISSUER", "issuer", issuers(records), ("same", "form", "group", "acronym", "similar")),
-            ("TICKER_EXCHANGE", "ticker", _joined(records["symbol"], records["venue"]), ("same", "form", "acronym")),
-            (
-                "TICKER_COUNTRY",
-                "ticker_country",
-                _joined(records["symbol"], records["venue_country"]),
-                ("same", "form", "acronym"),
-            ),
-            ("DOMAIN_NAME", "domain", records["domain"].to_numpy(dtype=object), ("same", "acronym")),
+        for code, key, relations in (
+            ("CUSIP_ISSUER", "issuer", ("same", "form", "group", "acronym", "similar")),
+            ("TICKER_EXCHANGE", "ticker", ("same", "form", "acronym")),
+            ("TICKER_COUNTRY", "ticker_country", ("same", "form", "acronym")),
+            ("DOMAIN_NAME", "domain", ("same", "acronym")),
         ):
-            row, entity = self.stage.lookups.keys[key].find(values)
+            row, entity = self.stage.lookups.find(key, entity_keys(key, self.records))
             seen = self.visible(row, entity)
             row, entity = row[seen], entity[seen]
             if len(row):
@@ -286,7 +274,7 @@ class _Walk:
     def by_name(self) -> None:
         """Whole names, other names, names without legal form; each first within the country, then alone in the reference."""
         lookups = self.stage.lookups
-        row, member = self.stage.lookups.keys["name"].find(self.records["name_key"].to_numpy(dtype=object))
+        row, member = self.stage.lookups.find("name", self.records["name_key"].to_numpy(dtype=object))
         more_row, more_member, text = self._by_other_name()
         alias = member >= lookups.own_names
         self._by_country("NAME", row[~alias], member[~alias])
@@ -297,7 +285,7 @@ class _Walk:
         for code in ("ALIAS_COUNTRY", "ALIAS_UNIQUE"):
             same = self.ladder[alias_row, _ORDER[code]] == alias_entity
             self.note(code, alias_row[same], said[same])
-        row, member = self.stage.lookups.keys["core"].find(self.records["core_key"].to_numpy(dtype=object))
+        row, member = self.stage.lookups.find("core", self.records["core_key"].to_numpy(dtype=object))
         own = member < lookups.own_names
         row, entity = row[own], member[own]
         forms = self.records["form"].to_numpy(dtype=object)[row], lookups.entities["form"][entity]
@@ -309,7 +297,7 @@ class _Walk:
         rows, texts = other_names(self.records)
         if not len(rows):
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=object)
-        query, member = self.stage.lookups.keys["name"].find(name_table(texts)["name_key"].to_numpy(dtype=object))
+        query, member = self.stage.lookups.find("name", name_table(texts)["name_key"].to_numpy(dtype=object))
         return rows[query], member, texts[query]
 
     def _by_country(self, stem: str, row: np.ndarray, entity: np.ndarray) -> None:

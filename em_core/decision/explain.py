@@ -156,7 +156,7 @@ def _identifier_quality(
             text = "invalid: fails its check digits" if kind in CHECKED_KINDS else "invalid"
             meant = one_edit_repair(kind, bad[row], known.has) if " " not in bad[row] else None
             if meant is not None:
-                entity = np.unique(known.find(np.array([meant], dtype=object))[1])
+                entity = np.unique(stage.lookups.find(kind, np.array([meant], dtype=object))[1])
                 if len(entity) == 1:
                     text += f"; one edit from {meant} of '{reference['name'][entity][0]}'"
             out[row][f"invalid {word}" if records[kind].iloc[row] else word] = text

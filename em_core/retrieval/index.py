@@ -20,6 +20,7 @@ from em_core.retrieval.entity_names import entity_names
 from em_core.retrieval.faiss_types import Kind, cheap
 from em_core.retrieval.folder import MANIFEST, check_manifest, list_files
 from em_core.retrieval.fusion import best_of, fused, ranked, shared_keys
+from em_core.retrieval.key_index import KeyIndex
 from em_core.retrieval.keys import KEYS, KeyCode, KeyTable, key_check, names_of_keys
 from em_core.retrieval.known import KnownVectors
 from em_core.retrieval.lexical import EncodedTexts, LexicalIndex, ngram_settings
@@ -30,7 +31,7 @@ from em_core.schema import REFERENCE, check_contract
 from em_core.text.profile import profile
 
 log = logging.getLogger(__name__)
-_FORMAT = 5
+_FORMAT = 6
 _VECTORS, _ENCODER, _LOOKUPS, _ROWS = "vectors", "encoder", "lookups", "reference.arrow"
 # Queries worked on at a time: bounds the memory.
 _QUERIES = 2048
@@ -47,7 +48,7 @@ _NOTHING = pd.DataFrame(
 # What the lexical channel looked at: sorted (query, document) positions and exact cosines.
 Pool = tuple[np.ndarray, np.ndarray, np.ndarray]
 _EMPTY_POOL: Pool = (np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.float32))
-_NO_KEYS = KeyTable(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64))
+_NO_KEYS = KeyTable(KeyIndex(np.zeros(0, dtype=np.uint64), np.zeros(0, dtype=np.int64)))
 
 
 class RetrievalSettings(BaseModel):
@@ -116,7 +117,8 @@ class CandidateIndex:
     encoder_fingerprint: str | None
     learned: int
     changed: int = 0
-    _reference: pd.DataFrame | EntityTable = field(default_factory=pd.DataFrame, repr=False)
+    _reference: pd.DataFrame | None = field(default=None, repr=False)
+    _rows: EntityTable | None = field(default=None, repr=False)
     _profile: pd.DataFrame | None = field(default=None, repr=False)
     _lookups: Lookups | None = field(default=None, repr=False)
     _version: str | None = field(default=None, repr=False)
@@ -166,13 +168,15 @@ class CandidateIndex:
     @property
     def rows(self) -> EntityTable:
         """The prepared reference by entity position; an opened folder's stays on disk."""
-        return self._reference if isinstance(self._reference, EntityTable) else EntityTable.of(self._reference)
+        if self._rows is None:
+            self._rows = EntityTable.of(self.reference)
+        return self._rows
 
     @property
     def reference(self) -> pd.DataFrame:
         """The whole prepared reference, in the order of the entity positions: for whoever trains or changes, not for a look-up."""
-        if isinstance(self._reference, EntityTable):
-            self._reference = self._reference.frame()
+        if self._reference is None:
+            self._reference = self.rows.frame()
         return self._reference
 
     @property
@@ -356,7 +360,7 @@ class CandidateIndex:
         keys = self.keys.changed(keep, keys)
         self.lexical, self.learned, self.changed = lexical, learned, changed
         self.owner, self.keys, self.vector = owner, keys, vector
-        self._reference, self._profile, self._lookups = reference, profiled, None
+        self._reference, self._rows, self._profile, self._lookups = reference, None, profiled, None
         self.entities, self._version = len(reference), None
         return IndexChange(added - updated, removed - updated, updated, share, refitted)
 
@@ -382,7 +386,7 @@ class CandidateIndex:
             self.lookups.save(new / _LOOKUPS)
             save_array(new / "owner.npy", self.owner)
             self.lexical.save(new / "lexical")
-            self.keys.save(new / "keys")
+            self.keys.index.save(new / "keys")
             if self.vector is not None and self.encoder is not None:
                 self.vector.save(new / _VECTORS)
                 save_encoder(self.encoder, new / _ENCODER)
@@ -420,13 +424,13 @@ class CandidateIndex:
             manifest["entities"],
             open_array(folder / "owner.npy"),
             LexicalIndex.load(folder / "lexical"),
-            KeyTable.load(folder / "keys"),
+            KeyTable(KeyIndex.load(folder / "keys")),
             VectorIndex.load(folder / _VECTORS) if vectors else None,
             open_encoder(str(settings.encoder), folder / _ENCODER) if vectors else None,
             manifest["encoder_fingerprint"],
             manifest["learned"],
             manifest["changed"],
-            _reference=EntityTable.open(folder / _ROWS),
+            _rows=EntityTable.open(folder / _ROWS),
             _lookups=Lookups.load(folder / _LOOKUPS),
             _version=manifest["version"],
         )

@@ -36,18 +36,27 @@ class KeyIndex:
 
     def find(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(query positions, rows) of all finds, sorted by query; empty keys and those that too many rows carry find nothing."""
-        wanted = text_digests(keys)
-        begin = np.searchsorted(self.digest, wanted, side="left")
-        count = np.searchsorted(self.digest, wanted, side="right") - begin
-        count[(keys == "") | (count > _CROWDED)] = 0
-        query = np.repeat(np.arange(len(keys)), count)
-        return query, self.row[np.repeat(begin, count) + place_in_run(query)]
+        begin, count = self._runs(text_digests(keys))
+        return self._rows(begin, np.where((keys == "") | (count > _CROWDED), 0, count))
+
+    def carriers(self, digests: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+        """(query positions, rows) of keys given by their digest, the first so many rows of each."""
+        begin, count = self._runs(digests)
+        return self._rows(begin, np.minimum(count, most))
 
     def has(self, keys: np.ndarray) -> np.ndarray:
         """(n,) bool: some row carries the key, however many do."""
-        wanted = text_digests(keys)
-        at = np.minimum(np.searchsorted(self.digest, wanted), max(0, len(self.digest) - 1))
-        return self.digest[at] == wanted if len(self.digest) else np.zeros(len(wanted), dtype=bool)
+        return self._runs(text_digests(keys))[1] > 0
+
+    def _runs(self, digests: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(first place, how many) of each digest."""
+        begin = np.searchsorted(self.digest, digests, side="left")
+        return begin, np.searchsorted(self.digest, digests, side="right") - begin
+
+    def _rows(self, begin: np.ndarray, count: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(query positions, rows) of runs."""
+        query = np.repeat(np.arange(len(begin)), count)
+        return query, self.row[np.repeat(begin, count) + place_in_run(query)]
 
     def save(self, folder: Path) -> None:
         """Write two plain arrays."""

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 
-from em_core.retrieval.arrays import open_array, save_array
 from em_core.retrieval.entity_names import other_names
+from em_core.retrieval.key_index import KeyIndex
 from em_core.text.digests import text_digests
 from em_core.text.identifiers import identifier_keys
 from em_core.text.name_table import name_table
@@ -44,10 +43,9 @@ _Keys = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class KeyTable:
-    """Which entities carry a key: `digest` (m,) uint64 ascending, `entity` (m,) int64 ascending within a digest."""
+    """Which entities carry a key, of any space; each entity once for a key."""
 
-    digest: np.ndarray = field(repr=False)
-    entity: np.ndarray = field(repr=False)
+    index: KeyIndex = field(repr=False)
 
     @classmethod
     def build(cls, entities: pd.DataFrame, names: pd.DataFrame) -> KeyTable:
@@ -57,7 +55,7 @@ class KeyTable:
         order = np.lexsort((entity, digest))
         digest, entity = digest[order], entity[order].astype(np.int64)
         fresh = np.r_[True, (digest[1:] != digest[:-1]) | (entity[1:] != entity[:-1])][: len(digest)]
-        return cls(digest[fresh], entity[fresh])
+        return cls(KeyIndex(digest[fresh], entity[fresh]))
 
     def find(self, records: pd.DataFrame, codes: Collection[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Entities that share a key of one of these `codes` with the record profiles: (record, entity, place in `KEYS`).
@@ -67,36 +65,18 @@ class KeyTable:
         found = []
         for code, space, (rows, texts) in _record_keys(records):
             if code in codes:
-                query, entity = self._carriers(digests(space, texts))
+                query, entity = self.index.carriers(digests(space, texts), _CROWD)
                 found.append(np.stack([rows[texts != ""][query], entity, np.full(len(query), _ORDER[code])], axis=1))
         triples = np.unique(np.concatenate([np.zeros((0, 3), dtype=np.int64), *found]), axis=0)
         return triples[:, 0], triples[:, 1], triples[:, 2]
 
-    def _carriers(self, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(position in `keys`, entity) of all finds."""
-        begin = np.searchsorted(self.digest, keys, side="left")
-        count = np.minimum(np.searchsorted(self.digest, keys, side="right") - begin, _CROWD)
-        query = np.repeat(np.arange(len(keys)), count)
-        within = np.arange(len(query)) - np.repeat(np.cumsum(count) - count, count)
-        return query, self.entity[np.repeat(begin, count) + within]
-
     def changed(self, keep: np.ndarray, new: KeyTable) -> KeyTable:
         """This table without the entities that `keep` (n,) bool leaves out, with those of `new` behind them."""
-        mine = keep[self.entity]
-        digest, entity = self.digest[mine], (np.cumsum(keep) - 1)[self.entity[mine]]
-        at = np.searchsorted(digest, new.digest, side="right")
-        return KeyTable(np.insert(digest, at, new.digest), np.insert(entity, at, new.entity + int(keep.sum())))
-
-    def save(self, folder: Path) -> None:
-        """Write two plain arrays."""
-        folder.mkdir(parents=True)
-        save_array(folder / "digest.npy", self.digest)
-        save_array(folder / "entity.npy", self.entity)
-
-    @classmethod
-    def load(cls, folder: Path) -> KeyTable:
-        """Open what `save` wrote; the arrays are mapped, not read."""
-        return cls(open_array(folder / "digest.npy"), open_array(folder / "entity.npy"))
+        mine = keep[self.index.row]
+        digest, entity = self.index.digest[mine], (np.cumsum(keep) - 1)[self.index.row[mine]]
+        at = np.searchsorted(digest, new.index.digest, side="right")
+        entity = np.insert(entity, at, new.index.row + int(keep.sum()))
+        return KeyTable(KeyIndex(np.insert(digest, at, new.index.digest), entity))
 
 
 def digests(space: str, texts: np.ndarray) -> np.ndarray:

@@ -18,7 +18,15 @@ from em_core.text.identifiers import identifier_keys
 from em_core.text.rarity import Rarity, unseen_rarity
 from em_core.text.words import Words, learn_words
 
-_KEYS = ("name", "core", "ticker", "ticker_country", "domain", "issuer")
+# Key -> the columns of a profile that it is made of; of every name, and of an entity.
+_OF_NAMES = {"name": "name_key", "core": "core_key"}
+_OF_ENTITIES = {
+    "ticker": ("symbol", "venue"),
+    "ticker_country": ("symbol", "venue_country"),
+    "domain": ("domain",),
+    "issuer": ("cusip",),
+}
+_KEYS = (*IDENTIFIERS, *_OF_NAMES, *_OF_ENTITIES)
 
 
 @dataclass(frozen=True)
@@ -33,14 +41,13 @@ class OtherNames:
 class Lookups:
     """Look-ups of one reference of n entities.
 
-    `entities`: their profiles (see `em_core.text.profile`). `others`: see `OtherNames`. `identifiers`: kind -> its keys, of entities.
-    `keys`: "name" and "core" of name rows (an entity's own name is row `entity`, the other names follow), the others of entities.
+    `entities`: their profiles (see `em_core.text.profile`). `others`: see `OtherNames`. `keys`: "name" and "core" of name rows (an entity's
+    own name is row `entity`, the other names follow), the others of entities: identifiers by kind, tickers, "domain", "issuer".
     `words`: of the cores, numbered as in `rarity`; `namesakes` (n,) float32: entities with the same core.
     """
 
     entities: EntityTable = field(repr=False)
     others: OtherNames = field(repr=False)
-    identifiers: dict[str, KeyIndex] = field(repr=False)
     keys: dict[str, KeyIndex] = field(repr=False)
     words: Words = field(repr=False)
     rarity: Rarity = field(repr=False)
@@ -52,21 +59,17 @@ class Lookups:
         found = identifier_keys(entities)
         kinds = {kind: found[found["kind"] == kind] for kind in IDENTIFIERS}
         others = names[names["alias"].to_numpy(dtype=bool)].sort_values("entity", kind="stable")
-        key_columns = {
-            "name": np.concatenate([texts_of(entities, "name_key"), texts_of(others, "name_key")]),
-            "core": np.concatenate([texts_of(entities, "core_key"), texts_of(others, "core_key")]),
-            "ticker": joined(texts_of(entities, "symbol"), texts_of(entities, "venue")),
-            "ticker_country": joined(texts_of(entities, "symbol"), texts_of(entities, "venue_country")),
-            "domain": texts_of(entities, "domain"),
-            "issuer": issuers(entities),
-        }
+        keys = {kind: KeyIndex.build(texts_of(mine, "key"), mine["row"].to_numpy()) for kind, mine in kinds.items()}
+        for key, column in _OF_NAMES.items():
+            keys[key] = KeyIndex.build(np.concatenate([texts_of(entities, column), texts_of(others, column)]))
+        for key in _OF_ENTITIES:
+            keys[key] = KeyIndex.build(entity_keys(key, entities))
         core = texts_of(entities, "core")
         words, rarity = learn_words(core)
         return cls(
             EntityTable.of(entities),
             OtherNames(EntityTable.of(others[list(NAME_COLUMNS)]), others["entity"].to_numpy(dtype=np.int64)),
-            {kind: KeyIndex.build(texts_of(mine, "key"), mine["row"].to_numpy()) for kind, mine in kinds.items()},
-            {key: KeyIndex.build(key_columns[key]) for key in _KEYS},
+            keys,
             words,
             rarity,
             entities.groupby("core")["core"].transform("size").to_numpy(dtype=np.float32),
@@ -76,6 +79,18 @@ class Lookups:
     def own_names(self) -> int:
         """How many name rows are the entities' own; other names follow."""
         return len(self.entities)
+
+    def find(self, key: str, texts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(query positions, rows) that carry these (m,) keys, sorted by query: found by digest, then compared text by text."""
+        query, row = self.keys[key].find(texts)
+        if key in _OF_NAMES:
+            same = self.of_names(_OF_NAMES[key], row) == texts[query]
+        elif key in _OF_ENTITIES:
+            same = entity_keys(key, self.entities.take(row, _OF_ENTITIES[key])) == texts[query]
+        else:
+            cells = self.entities[key][row]
+            same = np.array([text in cell.split() for text, cell in zip(texts[query], cells, strict=True)], dtype=bool)
+        return query[same], row[same]
 
     def owner(self, name_rows: np.ndarray) -> np.ndarray:
         """(m,) the entities of name rows."""
@@ -102,8 +117,8 @@ class Lookups:
         )
         for name, values in self._arrays().items():
             save_array(folder / f"{name}.npy", values)
-        for kind, keys in {**self.identifiers, **self.keys}.items():
-            keys.save(folder / "keys" / kind)
+        for key, index in self.keys.items():
+            index.save(folder / "keys" / key)
 
     def _arrays(self) -> dict[str, np.ndarray]:
         words, rarity = self.words, self.rarity
@@ -124,7 +139,6 @@ class Lookups:
         return cls(
             entities,
             OtherNames(EntityTable.open(folder / "names.arrow"), array["other_entity"]),
-            {kind: KeyIndex.load(folder / "keys" / kind) for kind in IDENTIFIERS},
             {key: KeyIndex.load(folder / "keys" / key) for key in _KEYS},
             Words(
                 array["word_start"], array["word_code"], EntityTable.open(folder / "words.arrow")["word"], None
@@ -134,6 +148,12 @@ class Lookups:
         )  # fmt: skip
 
 
-def issuers(profiles: pd.DataFrame) -> np.ndarray:
-    """First six characters of the first CUSIP: its issuer (ANSI X9.6)."""
-    return profiles["cusip"].str[:6].to_numpy(dtype=object)
+def entity_keys(key: str, profiles: pd.DataFrame) -> np.ndarray:
+    """(n,) "ticker", "ticker_country", "domain" or "issuer" of profiles, empty where a part of it is missing.
+
+    An issuer is the first six characters of the first CUSIP (ANSI X9.6).
+    """
+    first, *second = (texts_of(profiles, column) for column in _OF_ENTITIES[key])
+    if key == "issuer":
+        return np.array([cusip[:6] for cusip in first], dtype=object)
+    return joined(first, second[0]) if second else first

@@ -96,5 +96,5 @@ def _objects(values: pa.Array) -> np.ndarray:
         return values.to_numpy(zero_copy_only=False)
     out = np.empty(len(values), dtype=object)
     listed = values.to_pylist()
-    out[:] = [x and tuple(map(tuple, x)) if x else () for x in listed] if values.type == _PAIRS else listed
+    out[:] = [tuple(map(tuple, x)) if x else () for x in listed] if values.type == _PAIRS else listed
     return out

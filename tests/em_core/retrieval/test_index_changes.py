@@ -49,8 +49,8 @@ def same(left: CandidateIndex, right: CandidateIndex) -> None:
     pd.testing.assert_frame_equal(left.reference, right.reference)
     pd.testing.assert_frame_equal(left.profile, right.profile)
     assert left.owner.tolist() == right.owner.tolist() and left.version == right.version
-    assert left.keys.digest.tolist() == right.keys.digest.tolist()
-    assert left.keys.entity.tolist() == right.keys.entity.tolist()
+    assert left.keys.index.digest.tolist() == right.keys.index.digest.tolist()
+    assert left.keys.index.row.tolist() == right.keys.index.row.tolist()
 
 
 @settings(max_examples=10, deadline=None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,9 @@ import pytest
 from em_core.decision.exact import ExactStage
 from em_core.decision.features import PairFeatures
 from em_core.retrieval.index import CandidateIndex, RetrievalSettings
+from em_core.retrieval.key_index import KeyIndex
 from em_core.schema import prepare_reference, prepare_source
+from em_core.text.digests import text_digests
 from em_core.text.profile import profile
 
 LEXICAL = RetrievalSettings(encoder=None)
@@ -107,6 +110,31 @@ def test_a_change_reaches_every_look_up(way: str, tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(
         PairFeatures(changed.lookups)(asked(), found), PairFeatures(whole.lookups)(asked(), found), check_exact=True
     )
+
+
+@pytest.mark.parametrize("key", ["name", "core", "ticker", "domain", "issuer", "lei"])
+def test_a_collision_of_digests_finds_nothing(index: CandidateIndex, key: str) -> None:
+    """As if another key had the digest of one that the reference carries."""
+    lookups = index.lookups
+    there, stranger = lookups.keys[key], np.array(["stranger"], dtype=object)
+    digest = np.sort(np.append(there.digest, text_digests(stranger)))
+    row = np.insert(there.row, int(np.flatnonzero(digest == text_digests(stranger))[0]), 0)
+    collided = replace(lookups, keys=lookups.keys | {key: KeyIndex(digest, row)})
+    assert collided.keys[key].has(stranger).all() and len(collided.find(key, stranger)[0]) == 0
+    assert len(lookups.find(key, stranger)[0]) == 0
+
+
+def test_what_is_found_carries_the_key(index: CandidateIndex) -> None:
+    lookups = index.lookups
+    asked = {
+        "lei": ("INR2EJN1ERAN0W5ZP974", [2]),
+        "ticker": (f"ACM|{lookups.entities['venue'][np.array([0])][0]}", [0]),
+        "domain": ("beta.co.uk", [2]),
+        "issuer": ("037833", [0, 3]),
+        "core": (lookups.entities["core_key"][np.array([4])][0], [4, 5]),
+    }
+    for key, (text, rows) in asked.items():
+        assert lookups.find(key, np.array([text, ""], dtype=object))[1].tolist() == rows, key
 
 
 def test_namesakes_and_other_names(index: CandidateIndex) -> None:
