@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def name_ids(index: CandidateIndex) -> np.ndarray:
     """(n,) object: an id for each name row of a candidate index that stays while the entity's names stay: `entity|place`."""
     owner = pd.Series(index.owner)
-    ids = index.reference["entity_id"].to_numpy(dtype=object)[owner.to_numpy()]
+    ids = index.rows["entity_id"][index.owner]
     return (pd.Series(ids) + "|" + owner.groupby(owner).cumcount().astype(str)).to_numpy(dtype=object)
 
 
@@ -81,7 +81,7 @@ def bring_up_to_date(remote: AiSearchIndex, index: CandidateIndex, state: Path) 
         raise UserError("the index was built without an encoder: there are no vectors to search")
     fresh = remote.create()
     ids, vectors = name_ids(index), index.vector.vectors().astype(np.float32)
-    country = index.reference["country"].to_numpy(dtype=object)[index.owner]
+    country = index.rows["country"][index.owner]
     marks = pd.util.hash_array(pd.Series(country).fillna("").to_numpy(dtype=object)) ^ _row_hashes(vectors)
     if fresh:
         state.unlink(missing_ok=True)
