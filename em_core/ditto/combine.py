@@ -1,4 +1,4 @@
-"""Both halves of a matcher together: the similarity model is fitted beside the trained encoder, and each part is judged."""
+"""Both halves of a matcher together: the similarity model is cross-fitted beside the trained encoder, and each part is judged."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class Combined:
 def combine(
     settings: TrainSettings, splits: Splits, encoder: dict[str, np.ndarray], temperature: float, metrics: Metrics
 ) -> Combined:
-    """Fit the similarity model on `splits.train`, blend and band on `splits.valid`.
+    """Fit the similarity model, blend and band.
 
     `encoder` holds the encoder's logits on the held-out pairs by part, `metrics` its figures. In the new metrics `valid`, `test`,
-    `threshold` and `curves` are the cascade's; `methods` has every part's. Raises `UserError` as `SimilarityModel.fit`.
+    `threshold` and `curves` are the cascade's; `methods` has every part's.
     """
     held_out = {"valid": splits.valid} | ({} if splits.test is None else {"test": splits.test})
-    model = SimilarityModel.fit(*_texts(splits.train), splits.train["label"].to_numpy(), settings.seed)
-    similarity = {part: model.logits(*_texts(pairs)) for part, pairs in held_out.items()}
+    model, valid = SimilarityModel.fit(splits, settings.seed)
+    similarity = {"valid": valid} | ({} if splits.test is None else {"test": model.logits(*_texts(splits.test))})
     labels = {part: pairs["label"].to_numpy() for part, pairs in held_out.items()}
     blend = fit_blend(similarity["valid"], encoder["valid"], labels["valid"], settings.encoder_share)
     logits = {

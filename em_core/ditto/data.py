@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +40,16 @@ class Splits:
         columns = _record_columns(self.train, *held_out)
         trained = set(self.train[columns].to_numpy().ravel())
         return len(trained & {record for part in held_out for record in part[columns].to_numpy().ravel()})
+
+    def valid_folds(self, count: int, seed: int) -> np.ndarray:
+        """(len(valid),) fold of each validation pair, 0 to `count` - 1, drawn at random.
+
+        Pairs that share a record are in one fold, or those that share their left record, where all hang together.
+        """
+        for _, group in _groups(self.valid):
+            if np.bincount(group).max() <= 2 * len(group) / count:
+                break
+        return np.random.default_rng(seed).permutation(int(group.max()) + 1)[group] % count
 
 
 def read_pairs(path: Path) -> pd.DataFrame:
@@ -94,12 +104,7 @@ def split_pairs(pairs: pd.DataFrame, share: float, seed: int, origin: str) -> tu
     too much for that, `left_disjoint` keeps only the left records apart and the log says so. Records are told apart by
     the key columns, else by their text. Raises `UserError` if neither way leaves both classes on both sides.
     """
-    left, right = _record_columns(pairs)
-    codes, records = factorize(pd.concat([pairs[left], pairs[right]], ignore_index=True))
-    left_codes, right_codes = np.split(codes, 2)
-    links = coo_array((np.ones(len(pairs)), (left_codes, right_codes)), shape=(len(records), len(records)))
-    component = connected_components(links, directed=False)[1][left_codes]
-    for method, group in (("entity_disjoint", component), ("left_disjoint", left_codes)):
+    for method, group in _groups(pairs):
         valid = _take_groups(group, share, seed)
         enough = share * len(pairs) / 2 <= valid.sum()
         if enough and pairs["label"][valid].nunique() == 2 == pairs["label"][~valid].nunique():
@@ -117,6 +122,16 @@ def fingerprint(path: Path) -> str:
     """SHA-256 of the file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _groups(pairs: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+    """(method, group of each pair): by the records that hang together, and by the left record alone."""
+    left, right = _record_columns(pairs)
+    codes, records = factorize(pd.concat([pairs[left], pairs[right]], ignore_index=True))
+    left_codes, right_codes = np.split(codes, 2)
+    links = coo_array((np.ones(len(pairs)), (left_codes, right_codes)), shape=(len(records), len(records)))
+    yield "entity_disjoint", connected_components(links, directed=False)[1][left_codes]
+    yield "left_disjoint", left_codes
 
 
 def _take_groups(group: np.ndarray, share: float, seed: int) -> np.ndarray:

@@ -13,11 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
+from sklearn.metrics import roc_auc_score
 
 from em_core.ditto.blend import fit_blend
 from em_core.ditto.boosting import FILE as MODELS
 from em_core.ditto.boosting import SimilarityModel
 from em_core.ditto.calibrate import figures, likely_threshold, log_loss
+from em_core.ditto.data import Splits
 from em_core.ditto.entry_point import main
 from em_core.ditto.folder import read_manifest
 from em_core.ditto.predict import DittoModel
@@ -76,15 +78,25 @@ def test_records_without_markers() -> None:
 
 @pytest.mark.parametrize("size", [120, 1200])
 def test_the_similarity_model_learns(make_pairs: Callable[..., pd.DataFrame], size: int, tmp_path: Path) -> None:
-    train, held = make_pairs(size, seed=1), make_pairs(100, seed=2)
-    sides = train["left_entity"].tolist(), train["right_entity"].tolist()
-    model = SimilarityModel.fit(*sides, train["label"].to_numpy(), seed=0)
+    train, valid, held = make_pairs(size, seed=1), make_pairs(40, seed=3), make_pairs(100, seed=2)
+    model, unseen = SimilarityModel.fit(Splits(train, valid, None, "given"), seed=0)
     left, right = held["left_entity"].tolist(), held["right_entity"].tolist()
     logits = model.logits(left, right)
     assert ((logits > 0) == held["label"]).mean() > 0.95
+    assert ((unseen > 0) == valid["label"]).mean() > 0.9
     model.save(tmp_path)
     np.testing.assert_array_equal(SimilarityModel.load(tmp_path).logits(left, right), logits)
     assert model.logits([], []).shape == (0,)
+
+
+def test_validation_labels_teach_but_do_not_judge_themselves(make_pairs: Callable[..., pd.DataFrame]) -> None:
+    train, valid = make_pairs(400, seed=1), make_pairs(200, seed=3)
+    for part in (train, valid):
+        part["label"] = np.random.default_rng(len(part)).permutation(part["label"])  # nothing to learn, all to remember
+    model, unseen = SimilarityModel.fit(Splits(train, valid, None, "given"), seed=0)
+    seen = model.logits(valid["left_entity"].tolist(), valid["right_entity"].tolist())
+    assert roc_auc_score(valid["label"], seen) > 0.95
+    assert 0.35 < roc_auc_score(valid["label"], unseen) < 0.65
 
 
 def noisy(label: np.ndarray, strength: float, seed: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from em_core.ditto.data import fingerprint, load_splits, read_pairs, split_pairs
+from em_core.ditto.data import Splits, fingerprint, load_splits, read_pairs, split_pairs
 from em_core.errors import UserError
 
 Pairs = Callable[..., pd.DataFrame]
@@ -148,6 +148,24 @@ def test_one_knot_of_records_is_split_by_left_and_said_so(make_pairs: Pairs, cap
     assert not set(train["left_key"]) & set(valid["left_key"])
     with pytest.raises(UserError, match="--validation-data"):
         split_pairs(frame.assign(left_key="one"), 0.2, 0, "pairs.csv")
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=120), st.integers(0, 5))
+def test_no_left_record_is_in_two_folds(links: list[tuple[int, int]], seed: int) -> None:
+    frame = pd.DataFrame(links, columns=["left_key", "right_key"]).astype(str).assign(left_entity="a", right_entity="b")
+    fold = Splits(frame, frame, None, "given").valid_folds(5, seed)
+    assert fold.shape == (len(frame),)
+    assert set(fold) <= set(range(5))
+    assert pd.Series(fold).groupby(frame["left_key"]).nunique().max() == 1
+
+
+def test_folds_keep_all_records_apart_where_they_can(make_pairs: Pairs) -> None:
+    frame = make_pairs(400)
+    fold = pd.Series(Splits(frame, frame, None, "given").valid_folds(5, 0))
+    assert set(fold) == set(range(5))
+    assert fold.groupby(frame["right_key"]).nunique().max() == 1
+    knot = frame.assign(right_key="the same firm")
+    assert set(Splits(knot, knot, None, "given").valid_folds(5, 0)) == set(range(5))
 
 
 def test_a_split_column_is_kept_and_shared_records_are_counted(tmp_path: Path, make_pairs: Pairs) -> None:
