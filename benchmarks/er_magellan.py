@@ -26,7 +26,7 @@ import numpy as np
 
 from em_core.ditto.combine import combine
 from em_core.ditto.data import load_splits, read_pairs
-from em_core.ditto.predict import DittoModel, Part
+from em_core.ditto.predict import DittoModel, Part, load_encoder
 
 # Li et al., PVLDB 14(1), RoBERTa, best variant.
 PAPER = {
@@ -51,19 +51,16 @@ def speed(ditto: DittoModel, pairs: Path, part: Part) -> float:
 
 def refitted(model: Path, folder: Path, metrics: dict[str, Any]) -> tuple[dict[str, Any], DittoModel]:
     """Metrics and model of a trained encoder with similarity model, blend, band and threshold fitted anew."""
-    ditto = DittoModel.load(model, device="cpu")
-    manifest = ditto.manifest
+    manifest, encoder = load_encoder(model, device="cpu")
     splits = load_splits(folder / "train.txt", folder / "valid.txt", folder / "test.txt", manifest.settings.seed)
     logits = {
-        part: ditto.encoder.logits(
-            pairs["left_entity"].tolist(), pairs["right_entity"].tolist(), manifest.settings.symmetric
-        )
+        part: encoder.logits(pairs["left_entity"].tolist(), pairs["right_entity"].tolist(), manifest.settings.symmetric)
         for part, pairs in (("valid", splits.valid), ("test", splits.test))
         if pairs is not None
     }
     fitted = combine(manifest.settings, splits, logits, manifest.temperature, metrics)
     again = manifest.model_copy(update={"blend": fitted.blend, "threshold": fitted.threshold})
-    return fitted.metrics, DittoModel(again, ditto.encoder, fitted.similarity)
+    return fitted.metrics, DittoModel(again, encoder, fitted.similarity)
 
 
 def run(folder: Path, seed: int, args: argparse.Namespace) -> dict[str, Any]:

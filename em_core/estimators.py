@@ -11,7 +11,7 @@ from typing import Any
 
 from em_core.errors import UserError
 
-_ALLOWED = ("sklearn.", "numpy.")
+_ALLOWED = ("sklearn.", "numpy.", "scipy.sparse.")
 
 
 def dump_estimators(models: Any, path: Path) -> None:
@@ -20,7 +20,9 @@ def dump_estimators(models: Any, path: Path) -> None:
 
 
 def load_estimators(path: Path, whole: str) -> Any:
-    """Open what `dump_estimators` wrote. Raises `UserError` if the file holds types other than scikit-learn's and numpy's.
+    """Open what `dump_estimators` wrote.
+
+    Raises `UserError` if the file holds types other than those of scikit-learn, numpy and scipy.sparse.
 
     `whole`: what the file is a part of, for that sentence.
     """

@@ -41,14 +41,18 @@ class Splits:
         trained = set(self.train[columns].to_numpy().ravel())
         return len(trained & {record for part in held_out for record in part[columns].to_numpy().ravel()})
 
-    def valid_folds(self, count: int, seed: int) -> np.ndarray:
-        """(len(valid),) fold of each validation pair, 0 to `count` - 1, drawn at random.
+    def folds(self, count: int, seed: int) -> np.ndarray:
+        """Fold of each training and then each validation pair, 0 to `count` - 1, drawn at random.
 
-        Pairs that share a record are in one fold, or those that share their left record, where all hang together.
+        A fold is to the others what validation is to training. Where most validation pairs have a left record that is trained on, each
+        pair is drawn for itself; else pairs that share a record stay together, or those that share their left one, where all hang together.
         """
-        for _, group in _groups(self.valid):
-            if np.bincount(group).max() <= 2 * len(group) / count:
-                break
+        left, right = _record_columns(self.train, self.valid)
+        group = np.arange(len(self.train) + len(self.valid))
+        if self.valid[left].isin(self.train[left]).mean() <= 0.5:
+            for _, group in _groups(pd.concat([self.train, self.valid], ignore_index=True), left, right):
+                if np.bincount(group).max() <= 2 * len(group) / count:
+                    break
         return np.random.default_rng(seed).permutation(int(group.max()) + 1)[group] % count
 
 
@@ -104,7 +108,7 @@ def split_pairs(pairs: pd.DataFrame, share: float, seed: int, origin: str) -> tu
     too much for that, `left_disjoint` keeps only the left records apart and the log says so. Records are told apart by
     the key columns, else by their text. Raises `UserError` if neither way leaves both classes on both sides.
     """
-    for method, group in _groups(pairs):
+    for method, group in _groups(pairs, *_record_columns(pairs)):
         valid = _take_groups(group, share, seed)
         enough = share * len(pairs) / 2 <= valid.sum()
         if enough and pairs["label"][valid].nunique() == 2 == pairs["label"][~valid].nunique():
@@ -124,9 +128,8 @@ def fingerprint(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _groups(pairs: pd.DataFrame) -> Iterator[tuple[str, np.ndarray]]:
+def _groups(pairs: pd.DataFrame, left: str, right: str) -> Iterator[tuple[str, np.ndarray]]:
     """(method, group of each pair): by the records that hang together, and by the left record alone."""
-    left, right = _record_columns(pairs)
     codes, records = factorize(pd.concat([pairs[left], pairs[right]], ignore_index=True))
     left_codes, right_codes = np.split(codes, 2)
     links = coo_array((np.ones(len(pairs)), (left_codes, right_codes)), shape=(len(records), len(records)))

@@ -29,6 +29,15 @@ TextPairs = tuple[Sequence[str], Sequence[str]]
 Part = Literal["similarity", "encoder", "blend", "cascade"]
 
 
+def load_encoder(folder: Path, device: str | None = None, remember: int = 0) -> tuple[Manifest, PairEncoder]:
+    """Manifest and encoder of a trained folder, without the similarity model. Arguments and errors as in `DittoModel.load`."""
+    classifier, tokenizer, manifest = load_folder(folder)
+    classifier.to(device or best_device())
+    runtime = open_runtime(folder, manifest.digest, classifier)
+    tokeniser = PairTokeniser(tokenizer, manifest.max_length, classifier.token_types)
+    return manifest, PairEncoder(runtime, tokeniser, Preparation.load(folder), remember)
+
+
 class DittoModel:
     """Probabilities for pairs of serialised records, by an encoder and, unless it was trained alone, a similarity model."""
 
@@ -45,11 +54,7 @@ class DittoModel:
         `UserError` if the folder is missing, half-written or of another format.
         """
         folder = Path(path)
-        classifier, tokenizer, manifest = load_folder(folder)
-        classifier.to(device or best_device())
-        runtime = open_runtime(folder, manifest.digest, classifier)
-        tokeniser = PairTokeniser(tokenizer, manifest.max_length, classifier.token_types)
-        encoder = PairEncoder(runtime, tokeniser, Preparation.load(folder), remember)
+        manifest, encoder = load_encoder(folder, device, remember)
         return cls(manifest, encoder, None if manifest.blend is None else SimilarityModel.load(folder))
 
     @property

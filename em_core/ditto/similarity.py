@@ -8,7 +8,7 @@ distinct records and arrays of pairs; there is no loop over pairs in Python.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -121,14 +121,22 @@ class Similarity:
         """Features of n pairs of serialised records, float32 (n, features); NaN where a side lacks the attribute."""
         if not len(left):
             return self([""], [""]).iloc[:0]  # the names of the features, and no pair
+        return pd.concat([features for features, _ in self.compare(left, right)], ignore_index=True)
+
+    def compare(self, left: Sequence[str], right: Sequence[str]) -> Iterator[tuple[pd.DataFrame, sp.csr_matrix]]:
+        """Features as above and hashed words, float32 (n, 2 * buckets), of so many pairs at a time.
+
+        Words that both records have come first, words that one of them lacks behind; each weighs what it is rare, at most 1.
+        """
+        if not len(left):
+            return
         codes, distinct = factorize([*left, *right])
         columns = self._columns(distinct)
-        one, other = np.split(codes, 2)
-        parts = [
-            self._compare(columns, one[start : start + CHUNK], other[start : start + CHUNK])
-            for start in range(0, len(one), CHUNK)
-        ]
-        return pd.concat(parts, ignore_index=True)
+        words = columns[_WHOLE].weights["words"] / self.rarity["words"].max()
+        for start in range(0, len(left), CHUNK):
+            one, other = (side[start : start + CHUNK] for side in np.split(codes, 2))
+            apart = abs(words[one] - words[other])
+            yield self._compare(columns, one, other), sp.hstack([words[one].minimum(words[other]), apart], format="csr")
 
     def save(self, folder: Path) -> None:
         """Write `similarity.npz`: plain arrays, no pickle."""

@@ -207,6 +207,8 @@ def test_half_a_matcher_and_foreign_types_are_refused(whole: Path, tmp_path: Pat
     (copy / MODELS).unlink()
     with pytest.raises(UserError, match=f"half-written model, {MODELS}"):
         DittoModel.load(copy)
+    with pytest.raises(UserError, match="of an earlier kind"):
+        SimilarityModel.load(copy)
     dump([[Path]], copy / MODELS)
     with pytest.raises(UserError, match="no part of a similarity model"):
         SimilarityModel.load(copy)

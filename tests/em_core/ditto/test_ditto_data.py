@@ -150,22 +150,30 @@ def test_one_knot_of_records_is_split_by_left_and_said_so(make_pairs: Pairs, cap
         split_pairs(frame.assign(left_key="one"), 0.2, 0, "pairs.csv")
 
 
-@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1, max_size=120), st.integers(0, 5))
-def test_no_left_record_is_in_two_folds(links: list[tuple[int, int]], seed: int) -> None:
-    frame = pd.DataFrame(links, columns=["left_key", "right_key"]).astype(str).assign(left_entity="a", right_entity="b")
-    fold = Splits(frame, frame, None, "given").valid_folds(5, seed)
-    assert fold.shape == (len(frame),)
+@given(
+    st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=90),
+    st.lists(st.tuples(st.integers(20, 60), st.integers(0, 30)), min_size=1, max_size=30),
+    st.integers(0, 5),
+)
+def test_folds_keep_apart_what_validation_does(
+    train: list[tuple[int, int]], valid: list[tuple[int, int]], seed: int
+) -> None:
+    parts = [pd.DataFrame(part, columns=["left_entity", "right_entity"]).astype(str) for part in (train, valid)]
+    fold = Splits(*parts, None, "given").folds(5, seed)
+    both = pd.concat(parts, ignore_index=True)
+    assert fold.shape == (len(both),)
     assert set(fold) <= set(range(5))
-    assert pd.Series(fold).groupby(frame["left_key"]).nunique().max() == 1
+    if parts[1]["left_entity"].isin(parts[0]["left_entity"]).mean() <= 0.5:
+        assert pd.Series(fold).groupby(both["left_entity"]).nunique().max() == 1
 
 
 def test_folds_keep_all_records_apart_where_they_can(make_pairs: Pairs) -> None:
-    frame = make_pairs(400)
-    fold = pd.Series(Splits(frame, frame, None, "given").valid_folds(5, 0))
+    train, valid = (frame.reset_index(drop=True) for frame in split_pairs(make_pairs(400), 0.2, 0, "frame")[:2])
+    fold = pd.Series(Splits(train, valid, None, "entity_disjoint").folds(5, 0))
     assert set(fold) == set(range(5))
-    assert fold.groupby(frame["right_key"]).nunique().max() == 1
-    knot = frame.assign(right_key="the same firm")
-    assert set(Splits(knot, knot, None, "given").valid_folds(5, 0)) == set(range(5))
+    assert fold.groupby(pd.concat([train, valid], ignore_index=True)["right_key"]).nunique().max() == 1
+    knots = [part.assign(right_key="the same firm") for part in (train, valid)]
+    assert set(Splits(*knots, None, "left_disjoint").folds(5, 0)) == set(range(5))
 
 
 def test_a_split_column_is_kept_and_shared_records_are_counted(tmp_path: Path, make_pairs: Pairs) -> None:
