@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from em_core.ditto.calibrate import log_loss
+from em_core.ditto.calibrate import log_loss, pair_losses
 
 _STEPS = 40
 _GAIN = 0.95  # share of the gain that is enough
@@ -55,10 +55,17 @@ def fit_blend(similarity: np.ndarray, encoder: np.ndarray, label: np.ndarray, mo
 
     `most` is the largest share of the pairs that the encoder may read. Platt scaling of both (Platt, 1999): weights of the
     logits are never negative, for a half that says the opposite of the truth is noise. Before any pair is seen, the similarity
-    model is taken at its word and the encoder at none.
+    model is taken at its word and the encoder at none; nor is it where its gain is within a standard error of nothing, for these
+    pairs have picked its best epoch too.
     """
     alone, alone_bias = _platt(similarity[:, None], label, [1.0], 0.0)
     weights, bias = _platt(np.column_stack([similarity, encoder]), label, [*alone, 0.0], alone_bias)
+    again, again_bias = _platt(similarity[:, None], label, alone, alone_bias)  # fitted as often, without the encoder
+    gain = pair_losses(again_bias + again[0] * similarity, label) - pair_losses(
+        bias + np.column_stack([similarity, encoder]) @ weights, label
+    )
+    if gain.mean() * np.sqrt(len(gain)) <= gain.std():
+        weights, bias = [*alone, 0.0], alone_bias
     blend = Blend(
         alone_weight=alone[0], alone_bias=alone_bias,
         similarity_weight=weights[0], encoder_weight=weights[1], bias=bias,

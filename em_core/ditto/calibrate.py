@@ -10,9 +10,14 @@ TEMPERATURES = (0.2, 20.0)
 CURVE_POINTS = 101
 
 
+def pair_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Negative log likelihood (n,) in nats, exact for any logit."""
+    return np.logaddexp(0.0, np.where(labels == 1, -logits, logits))
+
+
 def log_loss(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative log likelihood in nats, exact for any logit."""
-    return float(np.logaddexp(0.0, np.where(labels == 1, -logits, logits)).mean())
+    """Mean negative log likelihood in nats."""
+    return float(pair_losses(logits, labels).mean())
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -126,6 +126,23 @@ def test_an_encoder_that_knows_nothing_reads_nothing() -> None:
         assert figures(probability, label, 0.5)["f1"] >= figures(alone, label, 0.5)["f1"] - 0.005
 
 
+def test_a_gain_within_its_standard_error_is_none() -> None:
+    rng = np.random.default_rng(2)
+    label = rng.integers(0, 2, 90)
+    one = noisy(label, 6, 1)
+    taken = []
+    for seed in range(40):  # the best of five useless encoders on these very pairs, as the best of five epochs is taken
+        useless = [noisy(label, 0, 10 * seed + i) for i in range(5)]
+        best = min(useless, key=lambda z: log_loss(one + 0.5 * z, label))
+        blend = fit_blend(one, best, label, most=1.0)
+        taken.append(blend.encoder_weight > 0)
+        if not taken[-1]:
+            np.testing.assert_allclose(blend.both(one, best), blend.alone(one))
+            assert not blend.open(one).any()
+    assert np.mean(taken) < 0.6
+    assert fit_blend(one, noisy(label, 3, 2), label, most=1.0).encoder_weight > 0
+
+
 @pytest.mark.parametrize("size", [30, 60])
 def test_few_pairs_do_not_shake_a_calibrated_model(size: int) -> None:
     rng = np.random.default_rng(5)
