@@ -61,12 +61,14 @@ class Way:
 
     run: Callable[[], np.ndarray]
     threshold: float | None = None  # None: the encoder's
+    before: Callable[[], object] = lambda: None  # not timed
     scores: np.ndarray = field(default_factory=lambda: np.zeros(0))
     wall: list[float] = field(default_factory=list)
     cpu: list[float] = field(default_factory=list)
 
     def round(self) -> None:
         """Score once more."""
+        self.before()
         wall, cpu = time.perf_counter(), time.process_time()
         self.scores = self.run()
         self.wall.append(time.perf_counter() - wall)
@@ -150,8 +152,13 @@ def measure(folder: Path, splits: Splits, judged: pd.DataFrame, rounds: int) -> 
         f"PairEncoder ({choice.chosen})": Way(lambda: whole(chosen)),
     }
     if matcher.similarity is not None:
-        # Loaded anew: nothing is remembered from round to round.
-        ways[_CASCADE] = Way(lambda: DittoModel.load(folder, device="cpu").predict(left, right), manifest.threshold)
+        opened: list[DittoModel] = []
+
+        def reopen() -> None:
+            """Nothing is remembered from round to round."""
+            opened[:] = [DittoModel.load(folder, device="cpu")]
+
+        ways[_CASCADE] = Way(lambda: opened[0].predict(left, right), manifest.threshold, reopen)
     for _ in range(rounds + 1):
         for way in ways.values():
             way.round()

@@ -5,7 +5,7 @@
 DIR holds `KIND/NAME/{train,valid,test}.txt` in Ditto's form. Every run is one process of the entry point `train_ditto`; thresholds,
 blend and band come from its validation pairs, the test pairs are scored once. Finished runs are kept in --work and not repeated;
 pairs a second are measured anew at each call, on the model of the first seed. --refit keeps the trained encoders and fits anew
-what stands beside them, as `train_ditto` does it: minutes instead of hours after a change of the similarity model.
+what stands beside them, as `train_ditto` does it, into their folders: minutes instead of hours after a change of the similarity model.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import numpy as np
 
 from em_core.ditto.combine import combine
 from em_core.ditto.data import load_splits, read_pairs
+from em_core.ditto.folder import MANIFEST
 from em_core.ditto.predict import DittoModel, Part, load_encoder
 
 # Li et al., PVLDB 14(1), RoBERTa, best variant.
@@ -59,7 +60,12 @@ def refitted(model: Path, folder: Path, metrics: dict[str, Any]) -> tuple[dict[s
         if pairs is not None
     }
     fitted = combine(manifest.settings, splits, logits, manifest.temperature, metrics)
-    again = manifest.model_copy(update={"blend": fitted.blend, "threshold": fitted.threshold})
+    fitted.similarity.save(model)
+    files = {path.name: path.stat().st_size for path in model.iterdir() if path.is_file() and path.name != MANIFEST}
+    again = manifest.model_copy(
+        update={"blend": fitted.blend, "threshold": fitted.threshold, "metrics": fitted.metrics, "files": files}
+    )
+    (model / MANIFEST).write_text(again.model_dump_json(indent=2) + "\n")
     return fitted.metrics, DittoModel(again, encoder, fitted.similarity)
 
 
