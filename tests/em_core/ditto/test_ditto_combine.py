@@ -77,7 +77,10 @@ def test_records_without_markers() -> None:
 
 
 @pytest.mark.parametrize("size", [120, 1200])
-def test_the_similarity_model_learns(make_pairs: Callable[..., pd.DataFrame], size: int, tmp_path: Path) -> None:
+def test_the_similarity_model_learns(
+    make_pairs: Callable[..., pd.DataFrame], size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("em_core.ditto.boosting.FOLDS", 2)
     train, valid, held = make_pairs(size, seed=1), make_pairs(40, seed=3), make_pairs(100, seed=2)
     model, unseen = SimilarityModel.fit(Splits(train, valid, None, "given"), seed=0)
     left, right = held["left_entity"].tolist(), held["right_entity"].tolist()
@@ -89,7 +92,10 @@ def test_the_similarity_model_learns(make_pairs: Callable[..., pd.DataFrame], si
     assert model.logits([], []).shape == (0,)
 
 
-def test_validation_labels_teach_but_do_not_judge_themselves(make_pairs: Callable[..., pd.DataFrame]) -> None:
+def test_validation_labels_teach_but_do_not_judge_themselves(
+    make_pairs: Callable[..., pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("em_core.ditto.boosting.FOLDS", 3)
     train, valid = make_pairs(400, seed=1), make_pairs(200, seed=3)
     for part in (train, valid):
         part["label"] = np.random.default_rng(len(part)).permutation(part["label"])  # nothing to learn, all to remember
