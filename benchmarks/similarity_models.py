@@ -66,7 +66,7 @@ def main() -> None:
         train, valid = (read_pairs(args.data / name / f"{part}.txt") for part in ("train", "valid"))
         pairs = pd.concat([train, valid], ignore_index=True)
         left, right, label = pairs["left_entity"].tolist(), pairs["right_entity"].tolist(), pairs["label"].to_numpy()
-        # Rarity is learned from the training records alone, as in training.
+        # Rarity is learned from the training records alone.
         features = Similarity.fit([*train["left_entity"], *train["right_entity"]])(left, right).to_numpy()
         if args.frozen:
             features = np.column_stack([features, cosines(args.frozen, left, right)]).astype(np.float32)

@@ -26,9 +26,8 @@ from em_core.ditto.calibrate import likely_threshold, log_loss
 from em_core.ditto.data import Splits, read_pairs
 from em_core.ditto.similarity import Similarity
 
-Logits = tuple[
-    np.ndarray, np.ndarray
-]  # of the validation pairs, by models that have not seen them, and of the judged ones
+# Of the validation pairs, by models that have not seen them, and of the judged ones.
+Logits = tuple[np.ndarray, np.ndarray]
 
 
 def features(train: pd.DataFrame, *parts: pd.DataFrame) -> list[np.ndarray]:

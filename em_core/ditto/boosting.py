@@ -81,10 +81,11 @@ def word_weights(words: sp.csr_matrix, label: np.ndarray) -> LogisticRegression:
 
 
 def stacked(words: sp.csr_matrix, label: np.ndarray, fold: np.ndarray) -> np.ndarray:
-    """Logits (n,) of the word weights for each pair, learned from the other folds alone."""
+    """Logits (n,) of the word weights for each pair, learned from the other folds alone; 0 where these have one label only."""
     logits = np.zeros(len(label), dtype=np.float32)
     for out in (fold == number for number in np.unique(fold)):
-        logits[out] = word_weights(words[~out], label[~out]).decision_function(words[out])
+        if len(np.unique(label[~out])) == 2:
+            logits[out] = word_weights(words[~out], label[~out]).decision_function(words[out])
     return logits
 
 

@@ -1,7 +1,7 @@
 """Similarity features of two serialised records of any schema: what boosting on strings sees.
 
 Each attribute is compared with its namesake on the other side, and each record as a whole with the other, because feeds move
-values between columns. Rarity (inverse document frequency) is learned from the training records alone. Everything works on
+values between columns. Rarity (inverse document frequency) is learned from the records given to `fit`, labels unseen. Everything works on
 distinct records and arrays of pairs; there is no loop over pairs in Python.
 """
 
@@ -135,8 +135,8 @@ class Similarity:
         words = columns[_WHOLE].weights["words"] / self.rarity["words"].max()
         for start in range(0, len(left), CHUNK):
             one, other = (side[start : start + CHUNK] for side in np.split(codes, 2))
-            apart = abs(words[one] - words[other])
-            yield self._compare(columns, one, other), sp.hstack([words[one].minimum(words[other]), apart], format="csr")
+            a, b = words[one], words[other]
+            yield self._compare(columns, one, other), sp.hstack([a.minimum(b), abs(a - b)], format="csr")
 
     def save(self, folder: Path) -> None:
         """Write `similarity.npz`: plain arrays, no pickle."""

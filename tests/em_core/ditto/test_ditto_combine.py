@@ -105,6 +105,17 @@ def test_validation_labels_teach_but_do_not_judge_themselves(
     assert 0.35 < roc_auc_score(valid["label"], unseen) < 0.65
 
 
+def test_one_match_in_all_and_one_knot_of_records_are_no_obstacle(make_pairs: Callable[..., pd.DataFrame]) -> None:
+    train, valid = make_pairs(30, seed=1), make_pairs(20, seed=3)
+    for part in (train, valid):
+        part["label"], part["left_key"] = 0, "one"
+        part.loc[4, "label"] = 1
+    valid.loc[:12, "left_key"] = [f"another {i}" for i in range(13)]
+    model, unseen = SimilarityModel.fit(Splits(train, valid, None, "given"), seed=0)
+    assert np.isfinite(unseen).all() and len(unseen) == len(valid)
+    assert np.isfinite(model.logits(["acme ltd"], ["acme limited"])).all()
+
+
 def noisy(label: np.ndarray, strength: float, seed: int) -> np.ndarray:
     return strength * (label - 0.5) + np.random.default_rng(seed).normal(0, 1, len(label))
 
@@ -138,7 +149,7 @@ def test_a_gain_within_its_standard_error_is_none() -> None:
     one = noisy(label, 6, 1)
     taken = []
     for seed in range(40):  # the best of five useless encoders on these very pairs, as the best of five epochs is taken
-        useless = [noisy(label, 0, 10 * seed + i) for i in range(5)]
+        useless = [noisy(label, 0, 100 + 10 * seed + i) for i in range(5)]
         best = min(useless, key=lambda z: log_loss(one + 0.5 * z, label))
         blend = fit_blend(one, best, label, most=1.0)
         taken.append(blend.encoder_weight > 0)
