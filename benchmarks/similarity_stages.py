@@ -1,4 +1,4 @@
-"""What cross-fitting and learned word weights are worth to the similarity model: cross-validated, no test pair is read.
+"""What cross-fitting, word weights, dates and measures are worth to the similarity model: cross-validated, no test pair is read.
 
     python benchmarks/similarity_stages.py --data DIR [--datasets Structured/Beer ...] [--repetitions 1]
 
@@ -12,6 +12,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,7 @@ from em_core.ditto.blend import fit_blend
 from em_core.ditto.boosting import FOLDS, SMALL, SimilarityModel, boosted, linear, log_odds, randomised, word_weights
 from em_core.ditto.calibrate import likely_threshold, log_loss
 from em_core.ditto.data import Splits, read_pairs
+from em_core.ditto.quantities import Quantities
 from em_core.ditto.similarity import Similarity
 
 # Of the validation pairs, by models that have not seen them, and of the judged ones.
@@ -74,9 +76,15 @@ def cross_fitted(splits: Splits, judged: pd.DataFrame, seed: int) -> Logits:
 
 
 def with_words(splits: Splits, judged: pd.DataFrame, seed: int) -> Logits:
-    """As `train_ditto` does it."""
+    """Word weights as one more feature."""
     model, unseen = SimilarityModel.fit(splits, seed)
     return unseen, model.logits(judged["left_entity"].tolist(), judged["right_entity"].tolist())
+
+
+def with_quantities(splits: Splits, judged: pd.DataFrame, seed: int) -> Logits:
+    """As `train_ditto` does it."""
+    with patch.object(Quantities, "compare", _COMPARE):
+        return with_words(splits, judged, seed)
 
 
 def words_alone(splits: Splits, judged: pd.DataFrame, seed: int) -> Logits:
@@ -92,10 +100,12 @@ def words_alone(splits: Splits, judged: pd.DataFrame, seed: int) -> Logits:
     return model.decision_function(valid), model.decision_function(out)
 
 
+_COMPARE = Quantities.compare  # which no other stage sees
 STAGES = {
     "trained alone": trained_alone,
     "cross-fitted": cross_fitted,
     "cross-fitted, word weights": with_words,
+    "cross-fitted, word weights, dates and measures": with_quantities,
     "word weights alone": words_alone,
 }
 
@@ -121,6 +131,11 @@ def main() -> None:
     args = parser.parse_args()
     names = args.datasets or sorted(f"{p.parent.parent.name}/{p.parent.name}" for p in args.data.glob("*/*/train.txt"))
     print("| set | pairs | similarity model | average precision | log loss | F1 |\n|---|---|---|---|---|---|")
+    with patch.object(Quantities, "compare", lambda *_: {}):
+        _table(args, names)
+
+
+def _table(args: argparse.Namespace, names: list[str]) -> None:
     for name in names:
         pairs = pd.concat([read_pairs(args.data / name / f"{p}.txt") for p in ("train", "valid")], ignore_index=True)
         label = pairs["label"].to_numpy()

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import date
 from decimal import Decimal
 
 from em_core.ditto.serialise import Record
+from em_core.ditto.spans import CURRENCY_CODES, DATES, EDGE, END, MEASURE, NUMBER, UNIT_OF, calendar_day, day_of
 from em_core.text.domains import registrable_domain
 from em_core.text.fold import fold
 from em_core.text.identifiers import KINDS, check_identifier
@@ -20,26 +20,7 @@ from em_core.text.names import parse_name
 from em_core.text.places import country_code
 from em_core.text.postal import postal_key
 
-_MONTHS = {m: i for i, m in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
-_MONTH = (
-    r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
-    r"nov(?:ember)?|dec(?:ember)?)\.?"
-)
-_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
-_EDGE, _END = r"(?<![\w.,])", r"(?![\w]|[.,]\d)"
 _CURRENCIES = {"$": "usd", "us$": "usd", "€": "eur", "£": "gbp", "¥": "jpy", "₹": "inr"}
-_CURRENCY_CODE = "usd|eur|gbp|jpy|inr|cad|aud|chf|cny"
-_UNITS = {
-    "gb": "gb gbyte gbytes gigabyte gigabytes", "mb": "mb mbyte megabyte megabytes", "tb": "tb terabyte terabytes",
-    "kb": "kb kilobyte kilobytes", "mhz": "mhz megahertz", "ghz": "ghz gigahertz", "hz": "hz hertz",
-    "in": "in inch inches \" ''", "ft": "ft feet foot", "mm": "mm millimeter millimeters millimetre millimetres",
-    "cm": "cm centimeter centimeters centimetre centimetres", "oz": "oz ounce ounces", "lb": "lb lbs pound pounds",
-    "kg": "kg kgs kilogram kilograms", "g": "g gram grams", "ml": "ml milliliter milliliters", "l": "l liter liters litre litres",
-    "gal": "gal gallon gallons", "w": "w watt watts", "v": "v volt volts", "mah": "mah", "mp": "mp megapixel megapixels",
-    "dpi": "dpi", "rpm": "rpm", "btu": "btu btus", "fps": "fps", "pack": "pack pk packs",
-}  # fmt: skip
-_UNIT_OF = {spelling: unit for unit, spellings in _UNITS.items() for spelling in spellings.split()}
-_UNIT = "|".join(re.escape(spelling) for spelling in sorted(_UNIT_OF, key=len, reverse=True))
 
 _STATES = (
     "al ak az ar ca co ct de dc fl ga hi id il in ia ks ky la me md ma mi mn ms mo mt ne nv nh nj nm ny nc nd oh ok or pa "
@@ -50,16 +31,14 @@ _ZIP_PLUS_FOUR = re.compile(r"\d{5}-\d{4}")
 # One pass over the text, the surest kind first, so that no span is read twice.
 _PATTERNS = {
     "url": r"(?:https?://|www\.)[^\s,;]+",
-    "iso_date": rf"{_EDGE}\d{{4}}-\d{{1,2}}-\d{{1,2}}{_END}",
-    "day_month": rf"{_EDGE}\d{{1,2}}(?:st|nd|rd|th)?[\s-]{_MONTH}[\s,-]+\d{{4}}{_END}",
-    "month_day": rf"\b{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?,?\s\d{{4}}{_END}",
-    "short_date": rf"{_EDGE}\d{{1,2}}[/.]\d{{1,2}}[/.]\d{{4}}{_END}",
+    **DATES,
+    "short_date": rf"{EDGE}\d{{1,2}}[/.]\d{{1,2}}[/.]\d{{4}}{END}",
     "phone": r"(?<![\w.,/-])(?:\+?\d{1,3}[\s.-]?)?(?:\(\d{2,4}\)|\d{3})[\s./-]{1,3}\d{3,4}[\s.-]\d{3,4}(?![\w-])",
     "zip": rf"(?<=\b(?:{'|'.join(_STATES.split())})\s)\d{{5}}(?:-\d{{4}})?(?![\w-])",
-    "price": rf"(?:us\$|[$€£¥₹])\s?(?:{_NUMBER}){_END}|{_EDGE}(?:{_NUMBER})\s(?:{_CURRENCY_CODE})\b",
-    "unit": rf"{_EDGE}(?:{_NUMBER})[\s-]?(?!in[\s-]\d)(?:{_UNIT})(?![\w'])",  # not 3 in 1
-    "percent": rf"{_EDGE}(?:{_NUMBER})\s?%",
-    "number": rf"{_EDGE}(?:{_NUMBER}){_END}",
+    "price": rf"(?:us\$|[$€£¥₹])\s?(?:{NUMBER}){END}|{EDGE}(?:{NUMBER})\s(?:{CURRENCY_CODES})\b",
+    "unit": MEASURE,
+    "percent": rf"{EDGE}(?:{NUMBER})\s?%",
+    "number": rf"{EDGE}(?:{NUMBER}){END}",
     "code": r"(?<![\w/.-])(?=[\w/.-]*\d)(?=[\w/.-]*[^\W\d_])[^\W_][\w/.-]{2,}\w(?![\w/-])",
 }
 _GENERAL = (
@@ -91,7 +70,7 @@ def product(record: Record) -> Record:
     out: Record = []
     for i, (name, value) in enumerate(record):
         key = _key(name)
-        if key == "price" and re.fullmatch(_NUMBER, value):
+        if key == "price" and re.fullmatch(NUMBER, value):
             marked = f"PRICE {_plain_number(value)}"
         elif key in _BRAND_ATTRIBUTES:
             marked = f"BRAND {value.lower()}" if value else value
@@ -181,16 +160,16 @@ def _percent(text: str) -> str:
 
 
 def _price(text: str) -> str:
-    number = re.search(_NUMBER, text)
+    number = re.search(NUMBER, text)
     assert number is not None  # the pattern of a price holds one
     currency = (text[: number.start()] + text[number.end() :]).strip().lower()
     return f"PRICE {_CURRENCIES.get(currency, currency)} {_plain_number(number.group())}"
 
 
 def _measure(text: str) -> str:
-    number = re.match(_NUMBER, text)
+    number = re.match(NUMBER, text)
     assert number is not None  # the pattern of a measure begins with one
-    return f"UNIT {_plain_number(number.group())} {_UNIT_OF[text[number.end() :].strip(' -').lower()]}"
+    return f"UNIT {_plain_number(number.group())} {UNIT_OF[text[number.end() :].strip(' -').lower()]}"
 
 
 def _url(text: str) -> str:
@@ -211,33 +190,18 @@ def _postal(text: str, country: str) -> str:
     return f"ZIP {key}" if key else text
 
 
-def _iso(year: str, month: int, day: str, written: str) -> str:
-    try:
-        return f"DATE {date(int(year), month, int(day)).isoformat()}"
-    except ValueError:
-        return written
-
-
-def _iso_date(text: str) -> str:
-    year, month, day = text.split("-")
-    return _iso(year, int(month), day, text)
-
-
-def _named_date(text: str) -> str:
-    numbers = re.findall(r"\d+", text)
-    month = re.search(r"[a-z]{3,}", text.lower())
-    assert month is not None  # both patterns of such a date name a month
-    return _iso(numbers[1], _MONTHS[month.group()[:3]], numbers[0], text)
+def _date(text: str) -> str:
+    day = calendar_day(text)
+    return f"DATE {day.isoformat()}" if day else text
 
 
 def _short_date(text: str) -> str:
     """3/14/2004 -> ISO. Where both numbers can be the month, the order is unknown and only the separator is set."""
-    first, second, year = re.split(r"[/.]", text)
-    if int(first) > 12 or first == second:
-        return _iso(year, int(second), first, text) if int(second) <= 12 else text
-    if int(second) > 12:
-        return _iso(year, int(first), second, text)
-    return f"DATE {int(first)}/{int(second)}/{year}"
+    first, second, year = map(int, re.split(r"[/.]", text))
+    if first > 12 or second > 12 or first == second:
+        day = day_of(year, *((second, first) if first > 12 else (first, second)))
+        return f"DATE {day.isoformat()}" if day else text
+    return f"DATE {first}/{second}/{year}"
 
 
 def _code(text: str, mark: str) -> str:
@@ -250,9 +214,7 @@ def _code(text: str, mark: str) -> str:
 
 _WRITE: dict[str, Callable[[str], str]] = {
     "url": _url,
-    "iso_date": _iso_date,
-    "day_month": _named_date,
-    "month_day": _named_date,
+    **dict.fromkeys(DATES, _date),
     "short_date": _short_date,
     "phone": _phone,
     "zip": _zip,

@@ -1,8 +1,9 @@
 """Similarity features of two serialised records of any schema: what boosting on strings sees.
 
 Each attribute is compared with its namesake on the other side, and each record as a whole with the other, because feeds move
-values between columns. Rarity (inverse document frequency) is learned from the records given to `fit`, labels unseen. Everything works on
-distinct records and arrays of pairs; there is no loop over pairs in Python.
+values between columns; the dates, prices and measures of the whole are compared as what they mean. Rarity (inverse document frequency)
+is learned from the records given to `fit`, labels unseen. Everything works on distinct records and arrays of pairs; there is no loop over
+pairs in Python.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from rapidfuzz.process import cpdist
 from sklearn.feature_extraction.text import HashingVectorizer
 from sklearn.preprocessing import normalize
 
+from em_core.ditto.quantities import Quantities
 from em_core.ditto.serialise import attributes_in, split_record
+from em_core.errors import UserError
 from em_core.text.distinct import factorize
 
 FILE = "similarity.npz"
@@ -95,6 +98,7 @@ class _Column:
     unit: Mapping[str, sp.csr_matrix]
     weights: Mapping[str, sp.csr_matrix]
     long: bool
+    quantities: Quantities | None  # of the whole record
 
 
 @dataclass(frozen=True)
@@ -141,13 +145,17 @@ class Similarity:
     def save(self, folder: Path) -> None:
         """Write `similarity.npz`: plain arrays, no pickle."""
         arrays: dict[str, Any] = {"attributes": np.array(self.attributes, dtype=str), **self.rarity}
+        arrays["features"] = np.array(self([], []).columns, dtype=str)
         np.savez_compressed(folder / FILE, **arrays)
 
     @classmethod
     def load(cls, folder: Path) -> Similarity:
-        """Open what `save` wrote."""
+        """Open what `save` wrote. Raises `UserError` if it had other features then."""
         with np.load(folder / FILE, allow_pickle=False) as arrays:
-            return cls(tuple(map(str, arrays["attributes"])), {k: arrays[k] for k in ("words", "trigrams")})
+            similarity = cls(tuple(map(str, arrays["attributes"])), {k: arrays[k] for k in ("words", "trigrams")})
+            if "features" not in arrays or arrays["features"].tolist() != list(similarity([], []).columns):
+                raise UserError(f"{folder}: its similarity model has other features than this version; train it anew")
+        return similarity
 
     def _columns(self, texts: Iterable[str]) -> dict[str, _Column]:
         records = [dict(split_record(text)) for text in texts]
@@ -176,6 +184,7 @@ class Similarity:
             unit=unit,
             weights=weights,
             long=name == _WHOLE,
+            quantities=Quantities.read(texts.tolist()) if name == _WHOLE else None,
         )
 
     def _compare(self, columns: Mapping[str, _Column], left: np.ndarray, right: np.ndarray) -> pd.DataFrame:
@@ -227,6 +236,8 @@ def _compare_column(column: _Column, left: np.ndarray, right: np.ndarray) -> dic
     x, y = column.amount[left], column.amount[right]
     with np.errstate(invalid="ignore", divide="ignore"):
         out["amount"] = np.abs(x - y) / np.maximum(np.abs(x), np.abs(y))
+    if column.quantities is not None:
+        out |= column.quantities.compare(left, right)
     return out
 
 

@@ -76,6 +76,24 @@ def test_records_without_markers() -> None:
     assert 0.3 < made["whole record: words shared, least"] < 1
 
 
+def test_other_features_than_those_of_this_version_are_refused(tmp_path: Path) -> None:
+    Similarity.fit(RECORDS).save(tmp_path)
+    with np.load(tmp_path / "similarity.npz") as arrays:
+        np.savez(tmp_path / "similarity.npz", **{**arrays, "features": arrays["features"][:-1]})
+    with pytest.raises(UserError, match="other features than this version; train it anew"):
+        Similarity.load(tmp_path)
+
+
+def test_a_date_is_compared_wherever_it_stands() -> None:
+    texts = [
+        "COL song VAL Gone COL released VAL 28-Mar-11",
+        "COL song VAL Gone March 28 , 2011 COL released VAL ",
+        "COL song VAL Gone March 29 , 2012 COL released VAL ",
+    ]
+    made = Similarity.fit(texts)([texts[0]] * 2, texts[1:])
+    assert made["whole record: days apart"].tolist() == [0, 367]
+
+
 @pytest.mark.parametrize("size", [120, 1200])
 def test_the_similarity_model_learns(
     make_pairs: Callable[..., pd.DataFrame], size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -21,6 +21,8 @@ def _product(text: str) -> str:
     [
         (["14 March 2004", "14th March 2004", "March 14, 2004", "Mar. 14 2004", "2004-3-14", "3/14/2004", "14.3.2004"],
          "DATE 2004-03-14"),
+        (["28-Mar-11", "March 28 , 2011"], "DATE 2011-03-28"),
+        (["28-Mar-70"], "DATE 1970-03-28"),
         (["3/4/2004", "03.04.2004"], "DATE 3/4/2004"),  # March or April: only the separator is sure
         (["31/31/2000"], "31/31/2000"),
         (["30 February 2004"], "30 February 2004"),
