@@ -12,17 +12,21 @@ from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
-from sklearn.feature_extraction.text import HashingVectorizer
 
 from em_core.ditto.spans import CURRENCY_CODES, DATES, EDGE, END, MEASURE, NUMBER, UNIT_OF, calendar_day, day_of
 
 MOST = 4  # values of a kind that are kept of a text
-_BUCKETS = 2**16
+_DIGIT = re.compile(r"\d")
 _DATE = re.compile("|".join(DATES.values()))
+# Most texts name no date, price or duration: to look for its mark first takes a small part of the time of the pattern.
+_MAYBE_YEAR = re.compile(r"[12]\d\d\d|-\d\d(?!\d)")
+_MAYBE_DATE = re.compile(r"\d-\d|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{,6}[\s.-]")
+_MAYBE_PRICE = re.compile(rf"\$|{CURRENCY_CODES}")
 _SHORT_DATE = re.compile(rf"{EDGE}(\d{{1,2}})[/.](\d{{1,2}})[/.](\d{{4}}){END}")
 _DURATION = re.compile(r"(?<![\w:.,])(?:(\d{1,2}):)?(\d{1,3}):([0-5]\d)(?![\w:]|[.,]\d)")
-_YEAR = re.compile(rf"{EDGE}(?:19|20)\d\d{END}")
+_YEAR = re.compile(rf"(?:19|20)\d\d(?<![\w.,]\d{{4}}){END}")
 _PRICE = re.compile(
     rf"(?:\$|(?<![a-z])(?:{CURRENCY_CODES}))\s?({NUMBER}){END}|{EDGE}({NUMBER})\s?(?:{CURRENCY_CODES})(?!\w)"
 )
@@ -35,7 +39,11 @@ def _amount(number: str) -> float:
 
 def _dates(text: str) -> list[float]:
     """Days since the year 1. Both readings of 3/4/2004, as nobody knows which is month: the nearest will be compared."""
-    days: list[date | None] = [calendar_day(span) for span in _DATE.findall(text)]
+    if not _MAYBE_YEAR.search(text):
+        return []
+    days: list[date | None] = []
+    if _MAYBE_DATE.search(text):
+        days += map(calendar_day, _DATE.findall(text))
     for first, second, year in _SHORT_DATE.findall(text):
         days += {day_of(int(year), int(first), int(second)), day_of(int(year), int(second), int(first))}
     return [float(day.toordinal()) for day in days if day]
@@ -44,7 +52,7 @@ def _dates(text: str) -> list[float]:
 def _durations(text: str) -> list[float]:
     """Seconds of `3:59` and `1:03:59`; times of the day are read alike."""
     return [float(3600 * int(hours or 0) + 60 * int(minutes) + int(seconds))
-            for hours, minutes, seconds in _DURATION.findall(text)]  # fmt: skip
+            for hours, minutes, seconds in (_DURATION.findall(text) if ":" in text else [])]  # fmt: skip
 
 
 def _years(text: str) -> list[float]:
@@ -53,7 +61,8 @@ def _years(text: str) -> list[float]:
 
 def _prices(text: str) -> list[float]:
     """Amounts beside a currency, whichever it is."""
-    return [_amount(before or behind) for before, behind in _PRICE.findall(text)]
+    found = _PRICE.findall(text) if _MAYBE_PRICE.search(text) else []
+    return [_amount(before or behind) for before, behind in found]
 
 
 def _measures(text: str) -> list[tuple[str, float]]:
@@ -84,7 +93,7 @@ class Quantities:
     @classmethod
     def read(cls, texts: Sequence[str]) -> Quantities:
         """Of texts in lower-case ASCII (currency signs but the dollar as codes)."""
-        digits = [text if any(map(str.isdigit, text)) else "" for text in texts]
+        digits = [text if _DIGIT.search(text) else "" for text in texts]
         measures = [_measures(text) for text in digits]
         return cls(
             {kind: _padded([find(text) for text in digits]) for kind, find in _FIND.items()},
@@ -118,8 +127,10 @@ def _padded(found: Sequence[Sequence[float]]) -> np.ndarray:
 
 
 def _sets(found: Sequence[Sequence[str]]) -> sp.csr_matrix:
-    """(n, buckets) 1 where a text has the hashed token."""
-    vectoriser = HashingVectorizer(
-        n_features=_BUCKETS, analyzer=list, norm=None, alternate_sign=False, binary=True, dtype=np.float32
-    )
-    return vectoriser.transform(found)
+    """(n, distinct tokens) 1 where a text has the token."""
+    codes, tokens = pd.factorize(np.array([token for each in found for token in each], dtype=object))
+    ends = np.cumsum([0, *map(len, found)])
+    sets = sp.csr_matrix((np.ones(len(codes), dtype=np.float32), codes, ends), shape=(len(found), max(1, len(tokens))))
+    sets.sum_duplicates()
+    sets.data[:] = 1
+    return sets
