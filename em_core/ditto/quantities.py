@@ -108,7 +108,8 @@ class Quantities:
             x, y = values[left][:, :, None], values[right][:, None, :]
             with np.errstate(invalid="ignore", divide="ignore"):
                 apart = abs(x - y) / np.maximum(x, y) if kind == "price" else abs(x - y)
-            out[f"{kind} apart"] = np.fmin.reduce(apart.reshape(len(left), MOST * MOST), axis=1)
+            # 1 for equal values, towards 0 as for what is missing: a linear model reads it too.
+            out[f"{kind}, nearness"] = 1 / (1 + np.fmin.reduce(apart.reshape(len(left), MOST * MOST), axis=1))
         units, measures = (
             np.asarray(bag[left].minimum(bag[right]).sum(axis=1)).ravel() for bag in (self.units, self.measures)
         )

@@ -91,7 +91,7 @@ def test_a_date_is_compared_wherever_it_stands() -> None:
         "COL song VAL Gone March 29 , 2012 COL released VAL ",
     ]
     made = Similarity.fit(texts)([texts[0]] * 2, texts[1:])
-    assert made["whole record: days apart"].tolist() == [0, 367]
+    assert made["whole record: days, nearness"].tolist() == pytest.approx([1, 1 / 368])
 
 
 @pytest.mark.parametrize("size", [120, 1200])
