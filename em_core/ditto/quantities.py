@@ -1,4 +1,4 @@
-"""How far apart two texts are in the dates, durations, years, prices and measures that they name, wherever these stand.
+"""How near two texts are in the dates, durations, years, prices and measures that they name, wherever these stand.
 
 Words do not say that `28-Mar-11` is March 28, 2011, that 3:59 is nearer to 4:01 than to 4:59, or that 8 GB and 16 GB are two products.
 A text may name several values of a kind: the two that lie nearest are compared.
@@ -45,7 +45,7 @@ def _dates(text: str) -> list[float]:
     if _MAYBE_DATE.search(text):
         days += map(calendar_day, _DATE.findall(text))
     for first, second, year in _SHORT_DATE.findall(text):
-        days += {day_of(int(year), int(first), int(second)), day_of(int(year), int(second), int(first))}
+        days += (day_of(int(year), int(first), int(second)), day_of(int(year), int(second), int(first)))
     return [float(day.toordinal()) for day in days if day]
 
 
@@ -98,7 +98,7 @@ class Quantities:
         return cls(
             {kind: _padded([find(text) for text in digits]) for kind, find in _FIND.items()},
             _sets([[unit for unit, _ in found] for found in measures]),
-            _sets([[f"{unit} {number:g}" for unit, number in found] for found in measures]),
+            _sets([[f"{unit} {number}" for unit, number in found] for found in measures]),
         )
 
     def compare(self, left: np.ndarray, right: np.ndarray) -> dict[str, np.ndarray]:
