@@ -1,15 +1,16 @@
 """What cross-fitting, word weights, dates and measures are worth to the similarity model: cross-validated, no test pair is read.
 
-    python benchmarks/similarity_stages.py --data DIR [--datasets Structured/Beer ...] [--repetitions 1]
+    python benchmarks/similarity_stages.py --data DIR [--datasets Structured/Beer ...] [--repetitions 1] [--misjudged]
 
 DIR holds `KIND/NAME/{train,valid}.txt` in Ditto's form. Both are put together; each fifth in turn is judged by models of the other four,
-of which three quarters train and one validates (calibration and threshold), as with given files.
+of which three quarters train and one validates (calibration and threshold), as with given files. `--misjudged` shows the pairs that
+the model as `train_ditto` fits it has wrong, to be read for features and for labels that contradict their records.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -110,16 +111,19 @@ STAGES = {
 }
 
 
-def judge(valid: np.ndarray, label: np.ndarray, logits: np.ndarray, truth: np.ndarray) -> tuple[float, float, float]:
-    """Average precision, log loss and F1, calibration and threshold by the validation pairs."""
+def judge(
+    valid: np.ndarray, label: np.ndarray, logits: np.ndarray, truth: np.ndarray
+) -> tuple[tuple[float, float, float], np.ndarray]:
+    """Average precision, log loss and F1, and the decisions; calibration and threshold by the validation pairs."""
     blend = fit_blend(valid, np.zeros(len(valid)), label, most=0.0)
     threshold = likely_threshold(expit(blend.alone(valid)))
     calibrated = blend.alone(logits)
+    matched = expit(calibrated) >= threshold
     return (
         float(average_precision_score(truth, calibrated)),
         log_loss(calibrated, truth),
-        float(f1_score(truth, expit(calibrated) >= threshold)),
-    )
+        float(f1_score(truth, matched)),
+    ), matched
 
 
 def main() -> None:
@@ -128,29 +132,59 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--datasets", nargs="*", help="KIND/NAME; default: all that DIR has")
     parser.add_argument("--repetitions", type=int, default=1)
+    parser.add_argument("--misjudged", action="store_true", help="show the pairs, only that")
     args = parser.parse_args()
     names = args.datasets or sorted(f"{p.parent.parent.name}/{p.parent.name}" for p in args.data.glob("*/*/train.txt"))
+    if args.misjudged:
+        for name in names:
+            show_misjudged(name, known_pairs(args.data / name))
+        return
     print("| set | pairs | similarity model | average precision | log loss | F1 |\n|---|---|---|---|---|---|")
     with patch.object(Quantities, "compare", lambda *_: {}):
-        _table(args, names)
+        for name in names:
+            compare_stages(name, known_pairs(args.data / name), args.repetitions)
 
 
-def _table(args: argparse.Namespace, names: list[str]) -> None:
-    for name in names:
-        pairs = pd.concat([read_pairs(args.data / name / f"{p}.txt") for p in ("train", "valid")], ignore_index=True)
-        label = pairs["label"].to_numpy()
-        found: dict[str, list[tuple[float, float, float]]] = {stage: [] for stage in STAGES}
-        for seed in range(args.repetitions):
-            for kept, out in StratifiedKFold(5, shuffle=True, random_state=seed).split(label, label):
-                inner = StratifiedKFold(4, shuffle=True, random_state=seed).split(kept, label[kept])
-                train, valid = (pairs.iloc[kept[rows]].reset_index(drop=True) for rows in next(inner))
-                judged = pairs.iloc[out]
-                for stage, logits in STAGES.items():
-                    unseen, scores = logits(Splits(train, valid, None, "given"), judged, seed)
-                    found[stage].append(judge(unseen, valid["label"].to_numpy(), scores, label[out]))
-        for stage, each in found.items():
-            figures = " | ".join(f"{100 * value:.1f}" for value in np.mean(each, axis=0))
-            print(f"| {name} | {len(pairs):,} | {stage} | {figures} |", flush=True)
+def known_pairs(folder: Path) -> pd.DataFrame:
+    """Train and valid put together."""
+    return pd.concat([read_pairs(folder / f"{part}.txt") for part in ("train", "valid")], ignore_index=True)
+
+
+def rotated(pairs: pd.DataFrame, seed: int) -> Iterator[tuple[Splits, pd.DataFrame]]:
+    """Each fifth in turn as the pairs to judge, the others as training and validation pairs."""
+    label = pairs["label"].to_numpy()
+    for kept, out in StratifiedKFold(5, shuffle=True, random_state=seed).split(label, label):
+        inner = StratifiedKFold(4, shuffle=True, random_state=seed).split(kept, label[kept])
+        train, valid = (pairs.iloc[kept[rows]].reset_index(drop=True) for rows in next(inner))
+        yield Splits(train, valid, None, "given"), pairs.iloc[out]
+
+
+def compare_stages(name: str, pairs: pd.DataFrame, repetitions: int) -> None:
+    """Print a row for each stage."""
+    found: dict[str, list[tuple[float, float, float]]] = {stage: [] for stage in STAGES}
+    for seed in range(repetitions):
+        for splits, judged in rotated(pairs, seed):
+            for stage, logits in STAGES.items():
+                unseen, scores = logits(splits, judged, seed)
+                found[stage].append(
+                    judge(unseen, splits.valid["label"].to_numpy(), scores, judged["label"].to_numpy())[0]
+                )
+    for stage, each in found.items():
+        figures = " | ".join(f"{100 * value:.1f}" for value in np.mean(each, axis=0))
+        print(f"| {name} | {len(pairs):,} | {stage} | {figures} |", flush=True)
+
+
+def show_misjudged(name: str, pairs: pd.DataFrame) -> None:
+    """Print the pairs that are decided wrongly, label first."""
+    wrong = []
+    for splits, judged in rotated(pairs, 0):
+        unseen, scores = with_quantities(splits, judged, 0)
+        matched = judge(unseen, splits.valid["label"].to_numpy(), scores, judged["label"].to_numpy())[1]
+        wrong.append(judged[matched != judged["label"]])
+    rows = pd.concat(wrong)
+    print(f"{name}: {len(rows)} of {len(pairs):,}")
+    for row in rows.itertuples():
+        print(f"{row.label}\n  {row.left_entity}\n  {row.right_entity}")
 
 
 if __name__ == "__main__":

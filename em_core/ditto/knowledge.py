@@ -12,7 +12,18 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from em_core.ditto.serialise import Record
-from em_core.ditto.spans import CURRENCY_CODES, DATES, EDGE, END, MEASURE, NUMBER, UNIT_OF, calendar_day, day_of
+from em_core.ditto.spans import (
+    CURRENCY_CODES,
+    DATES,
+    EDGE,
+    END,
+    MEASURE,
+    NUMBER,
+    SHORT_DATE,
+    UNIT_OF,
+    calendar_day,
+    readings,
+)
 from em_core.text.domains import registrable_domain
 from em_core.text.fold import fold
 from em_core.text.identifiers import KINDS, check_identifier
@@ -32,7 +43,7 @@ _ZIP_PLUS_FOUR = re.compile(r"\d{5}-\d{4}")
 _PATTERNS = {
     "url": r"(?:https?://|www\.)[^\s,;]+",
     **DATES,
-    "short_date": rf"{EDGE}\d{{1,2}}[/.]\d{{1,2}}[/.]\d{{4}}{END}",
+    "short_date": SHORT_DATE,
     "phone": r"(?<![\w.,/-])(?:\+?\d{1,3}[\s.-]?)?(?:\(\d{2,4}\)|\d{3})[\s./-]{1,3}\d{3,4}[\s.-]\d{3,4}(?![\w-])",
     "zip": rf"(?<=\b(?:{'|'.join(_STATES.split())})\s)\d{{5}}(?:-\d{{4}})?(?![\w-])",
     "price": rf"(?:us\$|[$€£¥₹])\s?(?:{NUMBER}){END}|{EDGE}(?:{NUMBER})\s(?:{CURRENCY_CODES})\b",
@@ -197,11 +208,10 @@ def _date(text: str) -> str:
 
 def _short_date(text: str) -> str:
     """3/14/2004 -> ISO. Where both numbers can be the month, the order is unknown and only the separator is set."""
-    first, second, year = map(int, re.split(r"[/.]", text))
-    if first > 12 or second > 12 or first == second:
-        day = day_of(year, *((second, first) if first > 12 else (first, second)))
-        return f"DATE {day.isoformat()}" if day else text
-    return f"DATE {first}/{second}/{year}"
+    days = readings(text)
+    if len(days) == 1:
+        return f"DATE {days[0].isoformat()}"
+    return f"DATE {'/'.join(str(int(part)) for part in re.split('[/.]', text))}" if days else text
 
 
 def _code(text: str, mark: str) -> str:

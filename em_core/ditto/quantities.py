@@ -15,16 +15,28 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from em_core.ditto.spans import CURRENCY_CODES, DATES, EDGE, END, MEASURE, NUMBER, UNIT_OF, calendar_day, day_of
+from em_core.ditto.spans import (
+    CURRENCY_CODES,
+    DATES,
+    EDGE,
+    END,
+    MEASURE,
+    MONTHS,
+    NUMBER,
+    SHORT_DATE,
+    UNIT_OF,
+    calendar_day,
+    readings,
+)
 
 MOST = 4  # values of a kind that are kept of a text
 _DIGIT = re.compile(r"\d")
 _DATE = re.compile("|".join(DATES.values()))
 # Most texts name no date, price or duration: to look for its mark first takes a small part of the time of the pattern.
 _MAYBE_YEAR = re.compile(r"[12]\d\d\d|-\d\d(?!\d)")
-_MAYBE_DATE = re.compile(r"\d-\d|\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{,6}[\s.-]")
+_MAYBE_DATE = re.compile(r"\d-\d|\b(?:" + "|".join(MONTHS) + r")[a-z]{,6}[\s.,-]")
 _MAYBE_PRICE = re.compile(rf"\$|{CURRENCY_CODES}")
-_SHORT_DATE = re.compile(rf"{EDGE}(\d{{1,2}})[/.](\d{{1,2}})[/.](\d{{4}}){END}")
+_SHORT_DATE = re.compile(SHORT_DATE)
 _DURATION = re.compile(r"(?<![\w:.,])(?:(\d{1,2}):)?(\d{1,3}):([0-5]\d)(?![\w:]|[.,]\d)")
 _YEAR = re.compile(rf"(?:19|20)\d\d(?<![\w.,]\d{{4}}){END}")
 _PRICE = re.compile(
@@ -44,8 +56,8 @@ def _dates(text: str) -> list[float]:
     days: list[date | None] = []
     if _MAYBE_DATE.search(text):
         days += map(calendar_day, _DATE.findall(text))
-    for first, second, year in _SHORT_DATE.findall(text):
-        days += (day_of(int(year), int(first), int(second)), day_of(int(year), int(second), int(first)))
+    for span in _SHORT_DATE.findall(text):
+        days += readings(span)
     return [float(day.toordinal()) for day in days if day]
 
 

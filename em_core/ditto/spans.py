@@ -9,7 +9,7 @@ EDGE, END = r"(?<![\w.,])", r"(?![\w]|[.,]\d)"
 NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+"
 CURRENCY_CODES = "usd|eur|gbp|jpy|inr|cad|aud|chf|cny"
 
-_MONTHS = {m: i for i, m in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+MONTHS = {m: i for i, m in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
 _MONTH = (
     r"(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|"
     r"nov(?:ember)?|dec(?:ember)?)\.?"
@@ -20,6 +20,7 @@ DATES = {
     "day_month": rf"{EDGE}\d{{1,2}}(?:(?:st|nd|rd|th)?[\s-]{_MONTH}[\s,-]+\d{{4}}|-{_MONTH}-\d{{2}}){END}",
     "month_day": rf"\b{_MONTH}\s\d{{1,2}}(?:st|nd|rd|th)?\s?,?\s\d{{4}}{END}",
 }
+SHORT_DATE = rf"{EDGE}\d{{1,2}}[/.]\d{{1,2}}[/.]\d{{4}}{END}"
 _CENTURY = 69  # two digits below it are years of this century, as POSIX has it
 
 _UNITS = {
@@ -32,8 +33,8 @@ _UNITS = {
     "dpi": "dpi", "rpm": "rpm", "btu": "btu btus", "fps": "fps", "pack": "pack pk packs",
 }  # fmt: skip
 UNIT_OF = {spelling: unit for unit, spellings in _UNITS.items() for spelling in spellings.split()}
-UNIT = "|".join(re.escape(spelling) for spelling in sorted(UNIT_OF, key=len, reverse=True))
-MEASURE = rf"{EDGE}(?:{NUMBER})[\s-]?(?!in[\s-]\d)(?:{UNIT})(?![\w'])"  # not 3 in 1
+_UNIT = "|".join(re.escape(spelling) for spelling in sorted(UNIT_OF, key=len, reverse=True))
+MEASURE = rf"{EDGE}(?:{NUMBER})[\s-]?(?!in[\s-]\d)(?:{_UNIT})(?![\w'])"  # not 3 in 1
 
 
 def calendar_day(written: str) -> date | None:
@@ -43,14 +44,19 @@ def calendar_day(written: str) -> date | None:
     if month is None:
         year, number, day = (int(part) for part in numbers)
     else:
-        day, year, number = int(numbers[0]), int(numbers[1]), _MONTHS[month.group()[:3]]
+        day, year, number = int(numbers[0]), int(numbers[1]), MONTHS[month.group()[:3]]
         if len(numbers[1]) == 2:
             year += 2000 if year < _CENTURY else 1900
-    return day_of(year, number, day)
+    return _day(year, number, day)
 
 
-def day_of(year: int, month: int, day: int) -> date | None:
-    """That day, None if no calendar has it."""
+def readings(written: str) -> list[date]:
+    """The days that a span of the pattern `SHORT_DATE` may name: two where either number can be the month, none if no calendar has it."""
+    first, second, year = map(int, re.split("[/.]", written))
+    return [day for day in dict.fromkeys([_day(year, first, second), _day(year, second, first)]) if day]
+
+
+def _day(year: int, month: int, day: int) -> date | None:
     try:
         return date(year, month, day)
     except ValueError:

@@ -22,6 +22,7 @@ def _compare(left: str, right: str) -> dict[str, float]:
         ("on 30 december 2019", "2020-01-02", "days, nearness", 1 / 4),
         ("3/4/2004", "march 4, 2004", "days, nearness", 1),  # either reading
         ("4.3.2004", "march 4, 2004", "days, nearness", 1),
+        ("14-mar,2004", "sept. 14 2004", "days, nearness", 1 / 185),
         ("30 february 2004", "1 march 2004", "days, nearness", np.nan),
         ("1-jan-70", "1 january 1970", "days, nearness", 1),
         ("gone 8:07", "8:07 gone", "seconds, nearness", 1),
