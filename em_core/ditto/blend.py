@@ -13,7 +13,7 @@ from scipy.special import expit
 from em_core.ditto.calibrate import log_loss, pair_losses
 
 _STEPS = 40
-_GAIN = 0.95  # share of the gain that is enough
+_PRICE = 0.015  # log loss (nats) that a pair must save on the mean to be worth the encoder's reading
 
 
 class Blend(BaseModel):
@@ -51,7 +51,7 @@ class Blend(BaseModel):
 
 
 def fit_blend(similarity: np.ndarray, encoder: np.ndarray, label: np.ndarray, most: float) -> Blend:
-    """The blend with the least log loss on validation pairs (n,), and the band that keeps what it gains.
+    """The blend with the least log loss on validation pairs (n,), and the band in which that is worth the reading.
 
     `most` is the largest share of the pairs that the encoder may read. Platt scaling of both (Platt, 1999): weights of the
     logits are never negative, for a half that says the opposite of the truth is noise. Before any pair is seen, the similarity
@@ -96,14 +96,17 @@ def _platt(logits: np.ndarray, label: np.ndarray, weights: list[float], bias: fl
 
 
 def _widened(blend: Blend, similarity: np.ndarray, encoder: np.ndarray, label: np.ndarray, most: float) -> Blend:
-    """The narrowest band around the pairs in doubt that has nearly all of the gain in log loss that `most` allows.
+    """The band around the pairs in doubt, at most `most` of all, with the least log loss and price of the pairs read.
 
-    Log loss, not F1: on validation sets of a few thousand pairs F1 goes up and down by chance as the band grows.
+    Log loss, not F1: on validation sets of a few thousand pairs F1 goes up and down by chance as the band grows. Without a price the
+    encoder would read all that it may wherever it says with more certainty what is clear already.
     """
     doubt = np.sort(np.abs(blend.alone(similarity)))
     sizes = np.unique(np.round(np.linspace(0, most, _STEPS + 1) * len(doubt)).astype(int))
     widths = [doubt[size - 1] if size else -1.0 for size in sizes]
     bands = [blend.model_copy(update={"low": -float(width), "high": float(width)}) for width in widths]
-    losses = np.array([log_loss(band.cascade(similarity, encoder), label) for band in bands])
-    enough = losses[0] - _GAIN * (losses[0] - losses.min())
-    return bands[int(np.argmax(losses <= enough))]
+    costs = [
+        log_loss(band.cascade(similarity, encoder), label) + _PRICE * float(band.open(similarity).mean())
+        for band in bands
+    ]
+    return bands[int(np.argmin(costs))]

@@ -193,6 +193,17 @@ def test_few_pairs_do_not_shake_a_calibrated_model(size: int) -> None:
     assert np.mean(losses) < 1.1 * log_loss(logits[-5000:], label[-5000:])
 
 
+def test_what_is_clear_already_is_not_read() -> None:
+    label = np.random.default_rng(0).integers(0, 2, 400)
+    clear, as_clear = noisy(label, 30, 1), noisy(label, 30, 2)
+    blend = fit_blend(clear, as_clear, label, most=0.15)
+    assert blend.encoder_weight > 0  # it does lower the log loss, from next to nothing to less
+    assert not blend.open(clear).any()
+    doubtful = np.where(np.arange(400) < 40, noisy(label, 1, 3), clear)
+    read = fit_blend(doubtful, as_clear, label, most=0.15).open(doubtful)
+    assert read[:40].mean() > 0.8 and read.mean() <= 0.15
+
+
 def test_the_band_is_no_wider_than_allowed_and_outside_it_nothing_is_read() -> None:
     label = np.random.default_rng(0).integers(0, 2, 2000)
     one, other = noisy(label, 2, 1), noisy(label, 6, 2)
