@@ -10,14 +10,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from em_core.ditto.blend import fit_blend
 from em_core.ditto.boosting import FILE as MODELS
-from em_core.ditto.boosting import SimilarityModel
+from em_core.ditto.boosting import SimilarityModel, word_weights
 from em_core.ditto.calibrate import figures, likely_threshold, log_loss
 from em_core.ditto.data import Splits
 from em_core.ditto.entry_point import main
@@ -121,6 +123,22 @@ def test_validation_labels_teach_but_do_not_judge_themselves(
     seen = model.logits(valid["left_entity"].tolist(), valid["right_entity"].tolist())
     assert roc_auc_score(valid["label"], seen) > 0.95
     assert 0.35 < roc_auc_score(valid["label"], unseen) < 0.65
+
+
+def test_word_weights_are_those_of_a_fit_of_all_columns() -> None:
+    rng = np.random.default_rng(0)
+    words = sp.hstack([sp.csr_matrix((300, 350)), sp.random(300, 150, density=0.03, random_state=0)], format="csr")
+    words.data[:5] = 0.0  # stored, and nothing
+    label = rng.integers(0, 2, 300)
+    whole = LogisticRegression(solver="liblinear", max_iter=300).fit(words, label)
+    found = word_weights(words, label)
+    np.testing.assert_allclose(found.decision_function(words), whole.decision_function(words), atol=1e-3)
+    assert found.coef_.nnz < 200 and found.predict_proba(words).shape == (300, 2)
+    nothing = sp.csr_matrix((300, 500))
+    assert (
+        abs(word_weights(nothing, label).decision_function(nothing)[0] - np.log(label.mean() / (1 - label.mean())))
+        < 0.1
+    )
 
 
 def test_one_match_in_all_and_one_knot_of_records_are_no_obstacle(make_pairs: Callable[..., pd.DataFrame]) -> None:
