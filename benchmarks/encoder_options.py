@@ -12,15 +12,13 @@ import argparse
 import datetime
 import hashlib
 import json
-import os
 import shlex
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from er_magellan import train_ditto
 
 FIGURES = ("average_precision", "log_loss", "f1")
 
@@ -32,16 +30,10 @@ def trained(folder: Path, seed: int, options: list[str], work: Path) -> dict[str
     if kept.is_file():
         return json.loads(kept.read_text())
     with tempfile.TemporaryDirectory() as out:
-        command = [
-            *(sys.executable, "-m", "em_core.ditto.entry_point", "--encoder-only", "--runtime", "torch"),
-            *("--training-data", str(folder / "train.txt"), "--validation-data", str(folder / "valid.txt")),
-            *("--output-path", f"{out}/model", "--seed", str(seed), *options),
-        ]
-        done = subprocess.run(
-            command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
-        )
-    kept.write_text(done.stdout)
-    return json.loads(done.stdout)
+        alone = ["--encoder-only", "--runtime", "torch", "--output-path", f"{out}/model"]
+        metrics = train_ditto(folder, seed, [*alone, *options])
+    kept.write_text(json.dumps(metrics))
+    return metrics
 
 
 def main() -> None:

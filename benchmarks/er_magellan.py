@@ -69,23 +69,28 @@ def refitted(model: Path, folder: Path, metrics: dict[str, Any]) -> tuple[dict[s
     return fitted.metrics, DittoModel(again, encoder, fitted.similarity)
 
 
+def train_ditto(folder: Path, seed: int, options: list[str]) -> dict[str, Any]:
+    """Metrics of the entry point on the train and valid pairs of a folder."""
+    command = [
+        *(sys.executable, "-m", "em_core.ditto.entry_point", "--seed", str(seed)),
+        *("--training-data", str(folder / "train.txt"), "--validation-data", str(folder / "valid.txt"), *options),
+    ]
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+    )
+    return json.loads(done.stdout)
+
+
 def run(folder: Path, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """Metrics of one training, from --work if it was done before."""
     name = f"{folder.parent.name}-{folder.name}-{seed}"
     kept = args.work / f"{name}.json"
     if kept.is_file():
         return json.loads(kept.read_text())
-    command = [
-        *(sys.executable, "-m", "em_core.ditto.entry_point"),
-        *("--training-data", str(folder / "train.txt"), "--validation-data", str(folder / "valid.txt")),
-        *("--test-data", str(folder / "test.txt"), "--output-path", str(args.work / name)),
-        *("--base-model", args.base_model, "--seed", str(seed), *args.options),
-    ]
     start = time.monotonic()
-    done = subprocess.run(
-        command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
-    )
-    metrics = json.loads(done.stdout) | {"wall": time.monotonic() - start}
+    options = ["--test-data", str(folder / "test.txt"), "--output-path", str(args.work / name)]
+    metrics = train_ditto(folder, seed, [*options, "--base-model", args.base_model, *args.options])
+    metrics["wall"] = time.monotonic() - start
     kept.write_text(json.dumps(metrics))
     return metrics
 
