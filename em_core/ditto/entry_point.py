@@ -39,7 +39,7 @@ GROUPS = {
     "text": ("knowledge", "summarise", "markers"),
     "training": (
         *("epochs", "batch_size", "accumulate", "learning_rate", "warmup", "weight_decay", "select_by", "patience"),
-        *("positive_weight", "r_drop", "ema", "teacher", "teacher_weight", "seed"),
+        *("positive_weight", "r_drop", "ema", "seed"),
     ),
     "augmentation": ("augment", "augment_operators", "mixda", "mixda_alpha"),
     "speed": ("runtime", "precision", "frozen_embeddings", "threads", "max_train_seconds"),
@@ -179,19 +179,19 @@ def _run(args: argparse.Namespace, settings: TrainSettings) -> dict[str, Any] | 
     # Idle threads that sleep instead of spinning: on a busy machine training is several times faster. Read at torch's import.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from em_core.ditto.base_model import resolve_base_model
-    from em_core.ditto.data import load_splits
+    from em_core.ditto.data import fingerprint, load_splits
     from em_core.ditto.folder import staged_folder
     from em_core.ditto.tracking import mlflow_run, pipes_session
 
     if not is_main_process():
-        data = _digests(args, settings)
+        data = {role: fingerprint(path) for role, path in _files(args).items()}
         splits = load_splits(args.training_data, args.validation_data, args.test_data, settings.seed)
         _train(settings, splits, None, _checkpoint(args, settings, data))
         return None
     with pipes_session(args.dagster_pipes_context, args.dagster_pipes_messages) as pipes:
         resolve_base_model(settings.base_model)
         splits = load_splits(args.training_data, args.validation_data, args.test_data, settings.seed)
-        data = _digests(args, settings)
+        data = {role: fingerprint(path) for role, path in _files(args).items()}
         checkpoint = _checkpoint(args, settings, data)
         parameters = settings.model_dump() | {f"data_{role}": digest for role, digest in data.items()}
         with mlflow_run(args.mlflow_tracking_uri, args.mlflow_experiment, parameters) as mlflow:
@@ -211,14 +211,10 @@ def _run(args: argparse.Namespace, settings: TrainSettings) -> dict[str, Any] | 
     return manifest.metrics
 
 
-def _digests(args: argparse.Namespace, settings: TrainSettings) -> dict[str, str]:
-    """SHA-256 of what is learned from, by role: the files of pairs and the teacher's weights."""
-    from em_core.ditto.data import fingerprint
-    from em_core.ditto.folder import read_manifest
-
+def _files(args: argparse.Namespace) -> dict[str, Path]:
+    """The files of pairs by their role."""
     files = {"train": args.training_data, "valid": args.validation_data, "test": args.test_data}
-    digests = {role: fingerprint(path) for role, path in files.items() if path is not None}
-    return digests | ({} if settings.teacher is None else {"teacher": read_manifest(Path(settings.teacher)).digest})
+    return {role: path for role, path in files.items() if path is not None}
 
 
 def _checkpoint(args: argparse.Namespace, settings: TrainSettings, data: dict[str, str]) -> Checkpoint | None:
@@ -229,7 +225,7 @@ def _checkpoint(args: argparse.Namespace, settings: TrainSettings, data: dict[st
         return None
     if folder.resolve().is_relative_to(args.output_path.resolve()):
         raise UserError(f"--checkpoint-path {folder}: lies in --output-path, which is replaced in the end")
-    digests = {f"the SHA-256 of {role}": digest for role, digest in data.items()}
+    digests = {f"the SHA-256 of the {role} file": digest for role, digest in data.items()}
     return Checkpoint(folder, settings.model_dump(mode="json") | digests)
 
 
@@ -272,8 +268,8 @@ def _save(
     from em_core.ditto.serialise import attributes_in
 
     paths = {name: str(path.absolute()) for name in DATA if (path := getattr(args, name)) is not None}
-    folders = {"base_model": settings.base_model, "teacher": settings.teacher}
-    absolute = {name: str(Path(at).absolute()) for name, at in folders.items() if at is not None and Path(at).is_dir()}
+    base_model = Path(settings.base_model)
+    absolute = {"base_model": str(base_model.absolute())} if base_model.is_dir() else {}
     write_config(folder, paths | settings.model_dump(mode="json") | absolute)
     trained.preparation.save(folder)
     if combined is not None:

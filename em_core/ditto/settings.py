@@ -88,12 +88,6 @@ class TrainSettings(BaseModel):
     ema: float | None = Field(
         None, gt=0, lt=1, description="judge and save a moving average of the weights with this decay, say 0.99"
     )
-    teacher: str | None = Field(
-        None,
-        min_length=1,
-        description="model folder of train_ditto; its encoder's scores join the labels (distillation)",
-    )
-    teacher_weight: float = Field(0.5, ge=0, le=1, description="weight of the teacher's score beside the label's")
     seed: int = Field(0, ge=0, lt=2**32, description="seed of split, augmentation and weights")
 
     augment: float = Field(

@@ -27,7 +27,6 @@ from em_core.ditto.parallel import Processes, processes
 from em_core.ditto.prepare import Preparation
 from em_core.ditto.scoring import score
 from em_core.ditto.settings import TrainSettings
-from em_core.ditto.teacher import lesson_labels
 from em_core.ditto.tokens import PairTokeniser
 
 log = logging.getLogger(__name__)
@@ -94,8 +93,7 @@ def train(
 
         run = _Run(settings, labels["valid"], group, on_epoch or _tell_nobody, checkpoint, began)
         learner = Learner(classifier, settings, _positive_weight(settings, splits.train["label"]), group)
-        taught = splits.train.assign(label=lesson_labels(splits.train, settings, group))
-        lessons = Lessons(taught, reader, settings, group)
+        lessons = Lessons(splits.train, reader, settings, group)
         history = _fit(run, learner, lessons, lambda: scored(learner.judged, "valid"))
         logits = {name: scored(classifier, name) for name in held_out}
     temperature = fit_temperature(logits["valid"], labels["valid"])

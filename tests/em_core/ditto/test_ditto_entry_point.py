@@ -94,9 +94,6 @@ def test_mistakes_end_with_one_line_and_nothing_written(
         (with_("--learning-rate", "-1"), "--learning-rate -1"),
         (with_("--base-model", tmp_path), "config.json"),
         (with_("--markers", "long"), "--markers long"),
-        (with_("--teacher", tmp_path / "nobody"), "nobody: no such model folder"),
-        (with_("--teacher", tmp_path), "no Ditto model, ditto.json is missing"),
-        (with_("--teacher-weight", "2"), "--teacher-weight 2"),
         (with_("--positive-weight", "-1"), "--positive-weight -1: Input should be greater than 0"),
         (with_("--positive-weight", "some"), "--positive-weight some: "),
         (with_("--augment-operators", "del,shred"), "--augment-operators del,shred"),
@@ -174,23 +171,6 @@ def test_the_config_of_a_model_reproduces_it(
     assert read_manifest(tmp_path / "model").digest == digest
     main(["--config", str(config), "--seed", "5", "--output-path", "other"])
     assert read_manifest(Path("other")).digest != digest
-
-
-def test_the_pupil_names_its_teacher(
-    tmp_path: Path,
-    pairs_file: Path,
-    tiny_base: Path,
-    trained_folder: Path,
-    arguments: Arguments,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(trained_folder.parent)
-    main([*arguments(pairs_file, tmp_path / "model", tiny_base), "--epochs", "1", "--teacher", trained_folder.name])
-    pupil = read_manifest(tmp_path / "model")
-    assert pupil.data["teacher"] == read_manifest(trained_folder).digest
-    monkeypatch.chdir(tmp_path)
-    main(["--config", "model/config.yaml", "--output-path", "again"])
-    assert read_manifest(tmp_path / "again").digest == pupil.digest
 
 
 def test_a_model_scores_prepared_text(tmp_path: Path, pairs_file: Path, tiny_base: Path, arguments: Arguments) -> None:
