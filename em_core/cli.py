@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from em_core import registry_cli
@@ -57,7 +58,7 @@ def _print_table(words: tables.Table, columns: Sequence[int] | None = None) -> N
     for place in picked:
         shown.add_column(words.headers[place], justify="left" if place < words.text_columns else "right")
     for row in words.rows:
-        shown.add_row(*(text(row[place]).replace(" (", "\n(").replace(" %)", ")") for place in picked))
+        shown.add_row(*(escape(text(row[place])).replace(" (", "\n(").replace(" %)", ")") for place in picked))
     Console().print(shown)
 
 
@@ -99,20 +100,21 @@ def fit(
         known = prepare_labels(read_table(labels), master, str(labels), _system(labels))
     fitted = fit_matcher(master, out, settings, known, progress=True)
     report = fitted.report
-    table = Table(title=f"Matcher {fitted.version} in {out}", show_header=False)
+    table = Table(show_header=False)
     table.add_row("reference entities", f"{len(master):,}")
     if report["top_1"] is not None:
         table.add_row("right entity ranked first", f"{report['top_1']:.1%}")
     if report["recall_at_p99"] is not None:
         table.add_row("records matched by themselves at 99 % precision", f"{report['recall_at_p99']:.1%}")
+    typer.echo(f"Matcher {fitted.version} in {out}")
     Console().print(table)
     recall = CandidateRecall.load(out)
     if recall.known:
         _print_table(tables.recall_by_channel(recall))
     if recall.lost:
-        Console().print(f"Records that retrieval lost: {out / LOST_FILE}")
+        typer.echo(f"Records that retrieval lost: {out / LOST_FILE}")
     for sentence in (report["thresholds"], *report["sources"].values(), *report["promises"]):
-        Console().print(sentence)
+        Console().print(escape(sentence))
 
 
 @app.command()
@@ -136,12 +138,13 @@ def match(
 
     results = Matcher.load(matcher).match(records, progress=True)
     write_table(results, out, schema=RESULT_SCHEMA)
-    table = Table(title=f"{len(results):,} records in {out}")
+    table = Table()
     for column in ("decision", "method", "records", "share"):
         table.add_column(column, justify="right" if column in ("records", "share") else "left")
     counts = results[["decision", "method"]].value_counts().reset_index()
     for decision, method, count in counts.itertuples(index=False):
         table.add_row(str(decision), str(method), f"{count:,}", f"{count / len(results):.1%}")
+    typer.echo(f"{len(results):,} records in {out}")
     Console().print(table)
 
 
@@ -324,7 +327,7 @@ def evaluate(
     if out is not None:
         context = {"results": results.name, "truth": truth.name, **({"matcher": str(matcher)} if matcher else {})}
         write_report(out, evaluation, title="Match report", context=context, recall=recall)
-        Console().print(f"Report: {out}")
+        typer.echo(f"Report: {out}")
     if forbid_leaks and evaluation.leaks is not None and evaluation.leaks.seen:
         raise UserError(
             f"leak: {evaluation.leaks.seen:,} of {evaluation.counts.labelled:,} evaluated record(s) were seen in training"

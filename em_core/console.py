@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pandas as pd
+import typer
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -88,12 +89,12 @@ def _changes(explanation: Explanation) -> RenderableType:
         said = (
             f"None of {len(explanation.changes)} changes tried leads to another decision; the best for the suggestion"
         )
-    table = Table(title=said, title_justify="left")
+    table = Table()
     table.add_column("the record", overflow="fold")
     table.add_column("would be", overflow="fold")
     for change in (matter or explanation.changes)[:_CHANGES]:
         table.add_row(escape(change.words), _outcome(change))
-    return table
+    return Group(said, table)
 
 
 def explanation_view(explanation: Explanation) -> RenderableType:
@@ -126,11 +127,12 @@ def show_queue(queue: pd.DataFrame, where: str) -> None:
     """Print the head of a review queue."""
     decide = queue["task"] == "decide"
     said = f"{len(queue):,} questions about {int(queue['records'].sum()):,} records in {where}"
-    table = Table(title=f"{escape(said)}: {int(decide.sum()):,} to decide, {int((~decide).sum()):,} to mend")
+    table = Table()
     for column in ("place", "value", "name", "suggestion", "method", "why"):
         table.add_column(column, overflow="fold", justify="right" if column in ("place", "value") else "left")
     for row in queue.head(_QUESTIONS).to_dict("records"):
         value = "-" if pd.isna(row["value"]) else f"{row['value']:.2f}"
         texts = (escape(str(row[column] or "")) for column in ("name", "matched_name", "method", "why"))
         table.add_row(str(row["place"]), value, *texts)
+    typer.echo(f"{said}: {int(decide.sum()):,} to decide, {int((~decide).sum()):,} to mend")
     Console().print(table)

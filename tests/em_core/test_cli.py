@@ -38,8 +38,8 @@ def em(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def here(*arguments: object) -> Result:
-    """See `em`; the exception as it is."""
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    """See `em`; the exception as it is, the terminal 80 characters wide."""
+    return CliRunner(env={"COLUMNS": "80"}).invoke(app, [str(argument) for argument in arguments])
 
 
 def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
@@ -93,13 +93,12 @@ def test_leaks_are_told_and_refused(tmp_path: Path, reference: pd.DataFrame, lig
     )
     source.drop(columns="entity_id").to_csv(tmp_path / "crm.csv", index=False)
     source[["source_id", "entity_id"]].to_csv(tmp_path / "truth.csv", index=False)
-    results, truth = tmp_path / "results.csv", tmp_path / "truth.csv"
+    results, truth, report = tmp_path / "results.csv", tmp_path / "truth.csv", tmp_path / "r [1].json"
     Matcher.load(tmp_path / "m").match(prepare_source(source.drop(columns="entity_id"))).to_csv(results, index=False)
-    told = em(
-        "evaluate", "--results", results, "--truth", truth, "--matcher", tmp_path / "m", "--out", tmp_path / "r.json"
-    )
+    told = em("evaluate", "--results", results, "--truth", truth, "--matcher", tmp_path / "m", "--out", report)
     assert told.returncode == 0 and "Seen in training?" in told.stdout, told.stderr
-    leaks = json.loads((tmp_path / "r.json").read_text())["leaks"]
+    assert f"Report: {report}\n" in told.stdout
+    leaks = json.loads(report.read_text())["leaks"]
     assert (leaks["by_key"], leaks["by_name"], leaks["seen"]) == (10, 40, 40)
     refused(
         em("evaluate", "--results", results, "--truth", truth, "--matcher", tmp_path / "m", "--forbid-leaks"),
@@ -133,7 +132,8 @@ def test_review(tmp_path: Path, matcher_folder: Path, reference: pd.DataFrame) -
     pd.DataFrame(rows).to_csv(feed, index=False)
     assert here("match", "--matcher", matcher_folder, "--source", feed, "--out", results).exit_code == 0
     done = here("review", "--results", results, "--source", feed, "--out", queue)
-    assert done.exit_code == 0 and "to mend" in done.stdout, done.exception
+    told = f"4 questions about 8 records in {queue}: 0 to decide, 4 to mend\n"
+    assert done.exit_code == 0 and told in done.stdout, done.exception
     questions = pd.read_csv(queue)
     assert len(questions) == 4 and (questions["records"] == 2).all() and (questions["task"] == "mend data").all()
 
