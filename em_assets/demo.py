@@ -110,8 +110,10 @@ def _print_results(workspace: object, seconds: dict[str, float], console: Consol
     console.print(steps)
     peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     console.print(f"Peak memory of one process: {peak * (_MB if sys.platform != 'darwin' else _MB * _MB):,.0f} MB")
-    console.print(f"Results: {workspace.path / 'tables' / 'gold' / 'matched_entities'} (Delta)", soft_wrap=True)
-    console.print(f"Report:  {workspace.report}", soft_wrap=True)
+    console.print(
+        f"Results: {workspace.path / 'tables' / 'gold' / 'matched_entities'} (Delta)", soft_wrap=True, markup=False
+    )
+    console.print(f"Report:  {workspace.report}", soft_wrap=True, markup=False)
     console.print("UI:      make ui, then http://localhost:3000")
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from em_core.errors import UserError
@@ -74,7 +75,7 @@ def list_versions(tracking_uri: Uri = "", registry_uri: RegistryUri = "", namesp
     for one in found:
         names = [alias for alias, holder in holders.items() if holder and holder.version == one.version]
         since, verdict = one.tags.get("promoted_at", ""), one.tags.get("verdict", "")
-        shown.add_row(str(one.version), one.fingerprint, ", ".join(names), since, verdict)
+        shown.add_row(str(one.version), one.fingerprint, ", ".join(names), since, escape(verdict))
     Console().print(shown)
 
 

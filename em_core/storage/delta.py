@@ -7,6 +7,7 @@ that outlive the interpreter, which now and then aborts a process that had alrea
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,8 @@ _KEY = b"em.key"
 _CHANGE = "__change"
 _LOG = "_delta_log"
 _ATTEMPTS = 12
+# Paths that delta-rs makes a URL of that it cannot read back: it panics, or looks for the files elsewhere.
+_UNFIT = re.compile(r"[\[\]^|]|%[0-9A-Fa-f]{2}")
 
 
 def is_delta(path: Path) -> bool:
@@ -38,11 +41,17 @@ def open_delta(path: Path, version: int | None = None) -> DeltaTable:
     """The table's snapshot, the newest or an older `version`. Raises `UserError` if it is not there or damaged."""
     if not is_delta(path):
         raise UserError(f"{path} is not a Delta table")
+    _check_path(path)
     try:
         return DeltaTable(str(path), version=version)
     except Exception as error:  # a bare Exception is all that some versions of delta-rs raise for a damaged log
         what = f"{path}" if version is None else f"{path}, version {version}"
         raise UserError(f"cannot read the Delta table {what}: {_first_line(error)}") from error
+
+
+def _check_path(path: Path) -> None:
+    if unfit := _UNFIT.search(str(path.absolute())):
+        raise UserError(f"{path}: a Delta table cannot lie in a folder with {unfit[0]!r} in its path; choose another")
 
 
 def schema_of(table: DeltaTable) -> pa.Schema:
@@ -86,6 +95,7 @@ def create_delta(path: Path, schema: pa.Schema, key: Sequence[str] = ()) -> Delt
     A table starts empty because two writers that both create a table with rows would both succeed and double them.
     Raises `UserError` if the folder cannot be written or holds other things.
     """
+    _check_path(path)
     try:
         path.mkdir(parents=True, exist_ok=True)
         # In this order: another writer may be making the same table.

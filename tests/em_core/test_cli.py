@@ -93,7 +93,7 @@ def test_leaks_are_told_and_refused(tmp_path: Path, reference: pd.DataFrame, lig
     )
     source.drop(columns="entity_id").to_csv(tmp_path / "crm.csv", index=False)
     source[["source_id", "entity_id"]].to_csv(tmp_path / "truth.csv", index=False)
-    results, truth, report = tmp_path / "results.csv", tmp_path / "truth.csv", tmp_path / "r [1].json"
+    results, truth, report = tmp_path / "results.csv", tmp_path / "truth.csv", tmp_path / "r [new].json"
     Matcher.load(tmp_path / "m").match(prepare_source(source.drop(columns="entity_id"))).to_csv(results, index=False)
     told = em("evaluate", "--results", results, "--truth", truth, "--matcher", tmp_path / "m", "--out", report)
     assert told.returncode == 0 and "Seen in training?" in told.stdout, told.stderr

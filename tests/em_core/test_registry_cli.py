@@ -33,10 +33,10 @@ def test_versions_are_shown_promoted_and_taken_back(tmp_path: Path, monkeypatch:
         with registry.start_run("fit") as run:
             registry.register(MATCHER_MODEL, folder, run=run, fingerprint=content)
     for version in (1, 2):
-        done = ask("promote", version, "--reason", "trial", *where)
+        done = ask("promote", version, "--reason", "trial [old]", *where)
         assert done.exit_code == 0 and f"Version {version} is champion" in done.stdout, done.output
     told = ask("list", *where).stdout
-    assert "by hand: trial" in told and "two" in told and "champion, challenger" in told
+    assert "by hand: trial [old]" in told and "two" in told and "champion, challenger" in told
     assert "matcher one" in ask("rollback", *where).stdout
     held = registry.get(MATCHER_MODEL, CHAMPION)
     assert held is not None and held.version == 1

@@ -97,6 +97,24 @@ def test_an_unwritable_or_foreign_root_is_a_user_error(tmp_path: Path) -> None:
         store.replace(TABLE, feed("crm", a="A"))
 
 
+@pytest.mark.parametrize("name", ["a [1]", "a]", "a^b", "a|b", "a%20b"])
+def test_a_path_that_delta_cannot_hold_is_refused_before_anything_is_written(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="choose another"):
+        delta.overwrite_delta(tmp_path / name / "t", pa.table({"a": [1]}))
+    assert not (tmp_path / name).exists()
+    log = tmp_path / name / "t" / "_delta_log"
+    log.mkdir(parents=True)
+    (log / "0.json").touch()
+    with pytest.raises(UserError, match="choose another"):
+        delta.open_delta(tmp_path / name / "t")
+
+
+@pytest.mark.parametrize("name", ["a b", "100%", "a#b?c", "München & Söhne", "a:b{c}"])
+def test_any_other_path_holds_a_table(tmp_path: Path, name: str) -> None:
+    delta.overwrite_delta(tmp_path / name / "t", pa.table({"a": [1]}))
+    assert delta.read_delta(delta.open_delta(tmp_path / name / "t"))["a"].tolist() == [1]
+
+
 # --- several writers -------------------------------------------------------------------------------------------------
 
 
